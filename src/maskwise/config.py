@@ -1,0 +1,319 @@
+"""Settings: frozen models read from YAML, `key=value` overrides and SM_* variables."""
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from maskwise.errors import SettingsError, listed
+from maskwise.labels import TASK_BOUNDARIES
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Boundaries = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(le=120)]]
+AgeSpan = tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(le=120)]]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class LabelSettings(_Section):
+    """Where age groups begin, for the score and for training."""
+
+    task_boundaries: Boundaries = TASK_BOUNDARIES
+    """First age of the middle and of the old group; every score is computed with these."""
+    train_boundaries: Boundaries = TASK_BOUNDARIES
+    """The boundaries that training labels are made with, such as [30, 58] or [29, 58]."""
+    drop_ages: tuple[AgeSpan, ...] = ()
+    """Spans of ages, both ends included, left out of training, such as [[57, 59]]."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        for name in ("task_boundaries", "train_boundaries"):
+            low, high = getattr(self, name)
+            if low >= high:
+                raise ValueError(f"{name} must rise, such as [30, 60], not [{low}, {high}]")
+        low, high = self.train_boundaries
+        groups = {"under": (0, low - 1), "middle": (low, high - 1), "old": (high, 120)}
+        for name, (first, last) in groups.items():
+            if all(self.drops(age) for age in range(first, last + 1)):
+                raise ValueError(f"drop_ages leaves no age of the {name} group to train on")
+        return self
+
+    def drops(self, age: int) -> bool:
+        """Return whether training leaves this age out."""
+        return any(first <= age <= last for first, last in self.drop_ages)
+
+
+class PreprocessSettings(_Section):
+    """From a decoded photo to the array that the model sees; saved with the model."""
+
+    height: Annotated[int, Field(ge=16, le=2048)] = 128
+    width: Annotated[int, Field(ge=16, le=2048)] = 128
+    fit: Literal["cover", "contain"] = "cover"
+    """cover: scale until the frame is full, cut what stands over; contain: pad. Never squash."""
+    margin: Annotated[float, Field(ge=0, le=3)] = 0.4
+    """Added around a face box on each side, in shares of the box's longer side."""
+    mean: tuple[float, float, float] | None = None
+    """Per channel, of values 0..1; none takes what the backbone was pretrained with."""
+    std: tuple[float, float, float] | None = None
+
+
+class CacheSettings(_Section):
+    """The decoded photos on disk."""
+
+    folder: Path | None = None
+    """none: $XDG_CACHE_HOME/maskwise, or ~/.cache/maskwise."""
+    limit_gb: Annotated[float, Field(ge=0)] = 20.0
+    """A set that would take more is streamed through workers instead, with the same pixels."""
+    workers: Annotated[int, Field(ge=0, le=256)] = Field(default_factory=lambda: os.cpu_count() or 1)
+    """Processes that decode; 0 decodes in this one."""
+    device_limit_gb: Annotated[float, Field(ge=0)] = 4.0
+    """A cache up to this size is copied to the accelerator once and stays there."""
+
+
+class ModelSettings(_Section):
+    """Backbone, head and first weights."""
+
+    backbone: str = "tf_efficientnet_lite0"
+    """Any model name of timm."""
+    head: Literal["multi", "single"] = "multi"
+    """multi: one head for each of mask, gender, age group; single: one head of 18 classes."""
+    hidden: Annotated[int, Field(ge=0, le=8192)] = 0
+    """Width of the hidden layer of an MLP head; 0 is a linear head."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    pretrained: str = "auto"
+    """auto: an installed weight package, else timm's hub; hub; none: a random start; or a file."""
+    drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.dropout and not self.hidden:
+            raise ValueError("dropout acts in an MLP head only: set hidden, such as 256, too")
+        return self
+
+
+class TaskWeights(_Section):
+    """Weight of each task's loss in the sum."""
+
+    mask: Annotated[float, Field(ge=0)] = 1.0
+    gender: Annotated[float, Field(ge=0)] = 1.0
+    age_group: Annotated[float, Field(ge=0)] = 1.0
+
+    @model_validator(mode="after")
+    def _some_weight(self) -> Self:
+        if not (self.mask + self.gender + self.age_group):
+            raise ValueError("at least one task must weigh more than 0")
+        return self
+
+
+class LossSettings(_Section):
+    """Cross-entropy over known labels."""
+
+    task_weights: TaskWeights = TaskWeights()
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    class_weights: Literal["none", "sqrt", "balanced"] = "none"
+    """Weight of a class: 1; 1 / sqrt(its count); 1 / its count; scaled to a mean of 1 per photo."""
+
+
+class OptimSettings(_Section):
+    """AdamW with a one-cycle schedule."""
+
+    lr: Annotated[float, Field(gt=0, le=10)] = 2e-3
+    """Peak learning rate of the head."""
+    backbone_lr_factor: Annotated[float, Field(ge=0, le=10)] = 0.3
+    """The backbone's rate as a share of the head's; 0 freezes the backbone's weights."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.02
+    """Applied to matrices and kernels, not to biases and norms."""
+    warmup_share: Share = 0.2
+    """Share of all steps in which the rate rises."""
+    final_factor: Share = 0.001
+    """Last rate as a share of the peak."""
+    clip_norm: Annotated[float, Field(ge=0)] = 5.0
+    """Largest norm of the gradient; 0 does not clip."""
+
+
+class AugmentSettings(_Section):
+    """Random changes to training photos. A strength of 0 or a probability of 0 is off."""
+
+    enabled: bool = True
+    flip: Share = 0.5
+    """Probability of a mirror image."""
+    rotate: Annotated[float, Field(ge=0, le=180)] = 12.0
+    """Largest rotation in degrees, either way."""
+    zoom: Annotated[float, Field(ge=0, lt=1)] = 0.15
+    """Scale drawn from 1 - zoom to 1 + zoom; above 1 crops."""
+    shift: Annotated[float, Field(ge=0, le=1)] = 0.06
+    """Largest shift, in shares of the side."""
+    shear: Annotated[float, Field(ge=0, le=45)] = 4.0
+    """Largest shear in degrees."""
+    brightness: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    contrast: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    saturation: Annotated[float, Field(ge=0, le=1)] = 0.3
+    hue: Annotated[float, Field(ge=0, le=180)] = 8.0
+    """Largest turn of the colours around the grey axis, in degrees."""
+    grey: Share = 0.05
+    """Probability of a grey photo."""
+    blur: Share = 0.1
+    """Probability of a Gaussian blur."""
+    blur_sigma: Annotated[float, Field(gt=0, le=10)] = 1.2
+    """Largest sigma, in pixels."""
+    noise: Share = 0.15
+    """Probability of Gaussian noise."""
+    noise_sigma: Annotated[float, Field(gt=0, le=1)] = 0.06
+    """Largest sigma, for values 0..1."""
+    erase: Share = 0.1
+    """Probability of a grey rectangle."""
+    erase_share: Annotated[float, Field(gt=0, le=0.5)] = 0.15
+    """Largest share of the photo that the rectangle takes."""
+
+
+class TrainSettings(_Section):
+    """The training loop."""
+
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 5
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    """Photos in one optimizer step, over all processes and accumulated parts."""
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    """Parts that one process's share of a batch is computed in, to save memory."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    device: str = "auto"
+    """auto: an accelerator where there is one; or cpu."""
+    amp: Literal["no", "bf16", "fp16"] = "no"
+    """Mixed precision."""
+    channels_last: bool = True
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Decay of the running mean of the weights, warmed up; 0 is off."""
+    patience: Annotated[int, Field(ge=0)] = 0
+    """Epochs without a better score before training stops; 0 never stops early."""
+    checkpoint_steps: Annotated[int, Field(ge=0)] = 200
+    """Steps between checkpoints inside an epoch; 0 writes at the end of epochs only."""
+    val_fold: str = "val"
+    """The fold that validates; every other fold but `test` trains."""
+    max_photos: Annotated[int, Field(ge=0)] = 0
+    """Train and validate on the first so many photos only, for a quick look; 0 is all."""
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"batch_size {self.batch_size} cannot be cut into {self.accumulate} equal parts"
+            )
+        return self
+
+
+class Settings(_Section):
+    """All settings of one run."""
+
+    labels: LabelSettings = LabelSettings()
+    preprocess: PreprocessSettings = PreprocessSettings()
+    cache: CacheSettings = Field(default_factory=CacheSettings)
+    model: ModelSettings = ModelSettings()
+    loss: LossSettings = LossSettings()
+    optim: OptimSettings = OptimSettings()
+    augment: AugmentSettings = AugmentSettings()
+    train: TrainSettings = TrainSettings()
+
+
+def load_settings(file: Path | None = None, overrides: Sequence[str] = ()) -> Settings:
+    """Read settings from a YAML file and `section.key=value` words; words win.
+
+    Raises:
+        SettingsError: the file is missing or no YAML, or any key or value is wrong; all at once.
+    """
+    tree = _read_yaml(file) if file else {}
+    problems = []
+    for word in overrides:
+        problem = _override(tree, word)
+        if problem:
+            problems.append(problem)
+    try:
+        settings = Settings.model_validate(tree)
+    except ValidationError as error:
+        problems.extend(_problems(error))
+    if problems:
+        raise SettingsError(f"{len(problems)} wrong setting(s):\n{listed(problems)}")
+    return settings
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read the settings file {file}: {error}") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{file} is not YAML: {error}") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise SettingsError(f"{file}: expected sections such as 'train:', found {tree!r}")
+    return tree
+
+
+def _override(tree: dict[str, Any], word: str) -> str | None:
+    """Set one `section.key=value` in the tree; return what is wrong with it, if anything."""
+    key, equals, text = word.partition("=")
+    if not equals or not key:
+        return f"{word!r} is not of the form section.key=value"
+    *sections, name = key.split(".")
+    for section in sections:
+        child = tree.setdefault(section, {})
+        if not isinstance(child, dict):
+            return f"{key}: {section} is not a section"
+        tree = child
+    try:
+        tree[name] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return f"{key}: {text!r} is not a YAML value"
+    return None
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    for item in error.errors():
+        path = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            yield f"{path}: no such setting{_nearest(path)}"
+        elif item["type"] == "value_error":
+            yield f"{path or 'settings'}: {item['msg'].removeprefix('Value error, ')}"
+        else:
+            yield f"{path}: {item['msg'][0].lower()}{item['msg'][1:]}, got {item['input']!r}"
+
+
+def _nearest(path: str) -> str:
+    keys = setting_keys()
+    close = difflib.get_close_matches(path, keys, n=1) or [
+        key for key in keys if key.rpartition(".")[2] == path.rpartition(".")[2]
+    ]
+    return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(Settings.model_fields)}"
+
+
+def setting_keys(model: type[BaseModel] = Settings, prefix: str = "") -> list[str]:
+    """Return every key that can be set, such as 'train.epochs'."""
+    keys: list[str] = []
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            keys.extend(setting_keys(inner, f"{prefix}{name}."))
+        else:
+            keys.append(prefix + name)
+    return keys
+
+
+def path_or_variable(
+    path: Path | None, variable: str, what: str, environment: Mapping[str, str] = os.environ
+) -> Path:
+    """Return the path given, else the one that an SM_* environment variable names.
+
+    Raises:
+        SettingsError: neither is given.
+    """
+    if path is not None:
+        return path
+    value = environment.get(variable)
+    if not value:
+        raise SettingsError(f"{what} is missing: give it, or set {variable}")
+    return Path(value)

@@ -1,0 +1,255 @@
+"""Frames of photos, decoded once into one uint8 array on disk.
+
+A cache folder belongs to one preprocessing. `frames.u8` holds frames of equal size one after
+another; `index.sqlite` says which file content (SHA-256) and box stands in which row, and which
+content each path held when it was last seen (by size and time of change). Frames are written
+before the index names them, so a build that is killed goes on where the index ends.
+"""
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from maskwise.config import CacheSettings
+from maskwise.data.frames import (
+    Frames,
+    FrameSource,
+    PhotoRef,
+    StreamedFrames,
+    unreadable,
+    worker_pool,
+)
+from maskwise.errors import PhotoError, StorageError
+from maskwise.storage import storage_errors
+from maskwise.transforms.preprocess import Preprocess
+
+_COMMIT_EVERY: Final = 512
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS photos (path TEXT PRIMARY KEY, size INT, changed INT, digest TEXT);
+CREATE TABLE IF NOT EXISTS frames (digest TEXT, box TEXT, row INT, PRIMARY KEY (digest, box));
+"""
+Progress = Callable[[int], None]
+_Seen = dict[str, tuple[int, int, str]]
+_Rows = dict[tuple[str, str], int]
+
+
+class CachedFrames:
+    """Frames read from the array on disk."""
+
+    def __init__(self, frames: Frames, rows: NDArray[np.int64], digests: list[str]) -> None:
+        self._frames = frames
+        self._rows = rows
+        self.digests = digests
+        """SHA-256 of each photo's file."""
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def batches(self, rows: Iterable[NDArray[np.int64]]) -> Iterator[Frames]:
+        """Yield the frames for each array of row numbers; see `FrameSource`."""
+        for batch in rows:
+            yield self._frames[self._rows[batch]]
+
+
+def open_frames(
+    photos: Sequence[PhotoRef],
+    preprocess: Preprocess,
+    settings: CacheSettings,
+    progress: Progress | None = None,
+) -> FrameSource:
+    """Return the frames of photos: cached, or streamed where they would pass the limit.
+
+    Raises:
+        ManifestError: photos that cannot be decoded (a cached set names all of them).
+        StorageError: the disk is full; what was decoded before stays usable.
+    """
+    size = len(photos) * preprocess.height * preprocess.width * 3
+    if size > settings.limit_gb * 1e9:
+        return StreamedFrames(photos, preprocess, settings.workers)
+    folder = (settings.folder or default_folder()) / preprocess.frame_key
+    return FrameCache(folder, preprocess).open(photos, settings.workers, progress)
+
+
+def default_folder() -> Path:
+    """Return the user's cache folder for frames."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "maskwise" / "frames"
+
+
+class FrameCache:
+    """One cache folder."""
+
+    def __init__(self, folder: Path, preprocess: Preprocess) -> None:
+        self._folder = folder
+        self._preprocess = preprocess
+        self._frame_bytes = preprocess.height * preprocess.width * 3
+
+    def open(
+        self, photos: Sequence[PhotoRef], workers: int, progress: Progress | None = None
+    ) -> CachedFrames:
+        """Decode what is missing and return all frames, in the order of `photos`.
+
+        Raises:
+            ManifestError: photos that cannot be decoded.
+            StorageError: the disk is full or the folder cannot be written.
+        """
+        with storage_errors(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with (
+                FileLock(self._folder / "lock"),
+                closing(self._connect()) as index,
+            ):
+                try:
+                    rows, digests = self._complete(index, photos, workers, progress)
+                except sqlite3.OperationalError as error:
+                    raise StorageError(
+                        f"cannot write the cache {self._folder}: {error}; free some space, or set "
+                        "cache.folder to another disk or cache.limit_gb to 0"
+                    ) from error
+        return CachedFrames(self._map(), rows, digests)
+
+    def _connect(self) -> sqlite3.Connection:
+        path = self._folder / "index.sqlite"
+        try:
+            index = sqlite3.connect(path)
+            index.executescript(_SCHEMA)
+        except sqlite3.DatabaseError:
+            path.unlink(missing_ok=True)  # a damaged index costs a new decoding, nothing else
+            index = sqlite3.connect(path)
+            index.executescript(_SCHEMA)
+        return index
+
+    def _complete(
+        self,
+        index: sqlite3.Connection,
+        photos: Sequence[PhotoRef],
+        workers: int,
+        progress: Progress | None,
+    ) -> tuple[NDArray[np.int64], list[str]]:
+        seen: _Seen = {row[0]: row[1:] for row in index.execute("SELECT * FROM photos")}
+        stored = self._stored_rows(index)
+        missing = []
+        for photo in dict.fromkeys(photos):
+            digest = _unchanged_digest(photo.path, seen)
+            if digest is None or (digest, _box_key(photo)) not in stored:
+                missing.append(photo)
+        if progress:
+            progress(len(photos) - len(missing))
+        problems = self._append(index, missing, stored, seen, workers, progress)
+        if problems:
+            raise unreadable(problems)
+        digests = [seen[photo.path][2] for photo in photos]
+        rows = [stored[digest, _box_key(p)] for digest, p in zip(digests, photos, strict=True)]
+        return np.array(rows, dtype=np.int64), digests
+
+    def _stored_rows(self, index: sqlite3.Connection) -> _Rows:
+        """Return (digest, box) -> row, without rows that a shortened file no longer holds."""
+        path = self._folder / "frames.u8"
+        held = path.stat().st_size // self._frame_bytes if path.is_file() else 0
+        rows = index.execute("SELECT digest, box, row FROM frames WHERE row < ?", (held,))
+        return {(digest, box): row for digest, box, row in rows}
+
+    def _append(
+        self,
+        index: sqlite3.Connection,
+        missing: Sequence[PhotoRef],
+        stored: _Rows,
+        seen: _Seen,
+        workers: int,
+        progress: Progress | None,
+    ) -> list[str]:
+        """Decode photos and write them behind the last row; return what could not be decoded."""
+        problems = []
+        path = self._folder / "frames.u8"
+        path.touch()
+        with path.open("r+b") as file:
+            row = max(stored.values(), default=-1) + 1
+            file.seek(row * self._frame_bytes)
+            results = _read_all(missing, self._preprocess, workers)
+            for count, (photo, result) in enumerate(zip(missing, results, strict=True), start=1):
+                if isinstance(result, PhotoError):
+                    problems.append(str(result))
+                    continue
+                size, changed, digest, frame = result
+                seen[photo.path] = (size, changed, digest)
+                index.execute(
+                    "REPLACE INTO photos VALUES (?, ?, ?, ?)", (photo.path, size, changed, digest)
+                )
+                if (digest, _box_key(photo)) not in stored:
+                    file.write(frame.tobytes())
+                    index.execute(
+                        "REPLACE INTO frames VALUES (?, ?, ?)", (digest, _box_key(photo), row)
+                    )
+                    stored[digest, _box_key(photo)] = row
+                    row += 1
+                if count % _COMMIT_EVERY == 0:
+                    _commit(file.fileno(), file.flush, index)
+                if progress:
+                    progress(1)
+            _commit(file.fileno(), file.flush, index)
+        return problems
+
+    def _map(self) -> Frames:
+        path = self._folder / "frames.u8"
+        shape = (self._preprocess.height, self._preprocess.width, 3)
+        count = path.stat().st_size // self._frame_bytes
+        if not count:
+            return np.empty((0, *shape), dtype=np.uint8)
+        return np.memmap(path, dtype=np.uint8, mode="r", shape=(count, *shape))
+
+
+def _commit(descriptor: int, flush: Callable[[], None], index: sqlite3.Connection) -> None:
+    flush()
+    os.fsync(descriptor)
+    index.commit()
+
+
+def _box_key(photo: PhotoRef) -> str:
+    return " ".join(f"{edge:g}" for edge in photo.box) if photo.box else ""
+
+
+def _unchanged_digest(path: str, seen: _Seen) -> str | None:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    known = seen.get(path)
+    if known and known[:2] == (status.st_size, status.st_mtime_ns):
+        return known[2]
+    return None
+
+
+_Read = tuple[int, int, str, Frames]
+
+
+def _read_all(
+    photos: Sequence[PhotoRef], preprocess: Preprocess, workers: int
+) -> Iterator[_Read | PhotoError]:
+    work = [(photo, preprocess) for photo in photos]
+    if not workers or len(photos) < 2 * _COMMIT_EVERY:
+        yield from map(_read, work)
+        return
+    with worker_pool(workers) as pool:
+        yield from pool.map(_read, work, chunksize=32)
+
+
+def _read(work: tuple[PhotoRef, Preprocess]) -> _Read | PhotoError:
+    """Return size, time of change, digest and frame of a photo file."""
+    photo, preprocess = work
+    try:
+        status = Path(photo.path).stat()
+        content = Path(photo.path).read_bytes()
+        frame = preprocess.frame(content, photo.box)
+    except OSError as error:
+        return PhotoError(f"{photo.path}: {(error.strerror or str(error)).lower()}")
+    except PhotoError as error:
+        return PhotoError(str(error).replace("the photo", photo.path, 1))
+    return status.st_size, status.st_mtime_ns, hashlib.sha256(content).hexdigest(), frame

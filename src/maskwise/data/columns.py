@@ -1,0 +1,125 @@
+"""Any CSV file with named columns -> manifest rows."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from maskwise.data.manifest import MAX_AGE, parse_box
+from maskwise.errors import ManifestError, listed
+from maskwise.labels import TASKS
+
+if TYPE_CHECKING:
+    from maskwise.data.sources import ImportOptions
+
+_COLUMN_NAMES: Final[dict[str, tuple[str, ...]]] = {
+    "photo": ("photo", "path", "image", "file", "filename", "file_name", "imageid"),
+    "person": ("person", "person_id", "id", "subject", "identity"),
+    "mask": ("mask", "mask_state", "wear"),
+    "gender": ("gender", "sex"),
+    "age": ("age", "years"),
+    "age_group": ("age_group", "agegroup"),
+    "box": ("box", "bbox"),
+}
+_CORNERS: Final = ("left", "top", "right", "bottom")
+_WORDS: Final[dict[str, dict[str, str]]] = {
+    "mask": {"worn": "wear", "not wear": "not_wear", "none": "not_wear", "no": "not_wear"},
+    "gender": {"m": "male", "man": "male", "f": "female", "woman": "female"},
+    "age_group": {},
+}
+
+
+def read_csv_columns(path: Path, options: "ImportOptions") -> Iterator[dict[str, object]]:
+    """Yield manifest rows from a CSV file whose columns are named by `options` or by habit.
+
+    Raises:
+        ManifestError: no photo column, or wrong values; all problems at once, by row.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            names = list(reader.fieldnames or [])
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ManifestError(f"cannot read {path}: {error}") from error
+    columns = _match_columns(path, names, options)
+    folder = (options.photos or path.parent).resolve()
+    problems: list[str] = []
+    for number, row in enumerate(rows, start=2):
+        result, wrong = _row(row, columns, options)
+        problems += [f"row {number}: {problem}" for problem in wrong]
+        if result.get("photo"):
+            name = str(result["photo"])
+            result.setdefault("person", options.person(Path(name).stem))
+            yield {**result, "photo": str(folder / name), "source": options.source}
+        else:
+            problems.append(f"row {number}: the photo is empty")
+    if problems:
+        raise ManifestError(f"{path}: {len(problems)} wrong value(s):\n{listed(problems)}")
+
+
+def _match_columns(path: Path, names: list[str], options: "ImportOptions") -> dict[str, str]:
+    """Return manifest column -> file column, the ones given first."""
+    problems = [
+        f"--column {ours}={theirs}: the file has no column {theirs!r}"
+        for ours, theirs in options.columns.items()
+        if theirs not in names
+    ]
+    problems += [
+        f"--column {ours}=...: expected one of {', '.join(_COLUMN_NAMES)}"
+        for ours in options.columns
+        if ours not in _COLUMN_NAMES
+    ]
+    by_habit = {
+        ours: name
+        for ours, habits in _COLUMN_NAMES.items()
+        for name in reversed(names)
+        if name.lower() in habits
+    }
+    columns = by_habit | options.columns
+    if "photo" not in columns:
+        found = ", ".join(names) or "none"
+        problems.append(f"no photo column among: {found}; name it with --column photo=NAME")
+    if problems:
+        raise ManifestError(f"{path}:\n{listed(problems)}")
+    return columns
+
+
+def _row(
+    row: dict[str, str], columns: dict[str, str], options: "ImportOptions"
+) -> tuple[dict[str, object], list[str]]:
+    result: dict[str, object] = {}
+    problems = []
+    for ours, theirs in columns.items():
+        text = (row.get(theirs) or "").strip()
+        text = options.values.get(ours, {}).get(text, text)
+        if not text:
+            continue
+        try:
+            result[ours] = _value(ours, text)
+        except ValueError as error:
+            problems.append(f"{theirs}: {error}")
+    if "box" not in result and all(row.get(corner) for corner in _CORNERS):
+        result["box"] = " ".join(row[corner] for corner in _CORNERS)
+    if "box" in result:
+        try:
+            parse_box(str(result["box"]))
+        except ValueError as error:
+            problems.append(f"box: {error}")
+    return result, problems
+
+
+def _value(column: str, text: str) -> object:
+    if column in TASKS:
+        word = _WORDS[column].get(text.lower(), text.lower())
+        if word not in TASKS[column]:
+            raise ValueError(
+                f"{text!r} is none of {', '.join(TASKS[column])}; "
+                f"translate it with --value {column}:{text}=WORD"
+            )
+        return word
+    if column == "age":
+        if not text.isdigit() or int(text) > MAX_AGE:
+            raise ValueError(f"{text!r} is no whole number from 0 to {MAX_AGE}")
+        return int(text)
+    return text

@@ -1,0 +1,133 @@
+"""Reads the frames of a manifest's photos in batches: from the cache, or streamed from files.
+
+Both give the same pixels: `Preprocess.frame` of the photo and its box.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Protocol
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from maskwise.data.manifest import parse_box
+from maskwise.errors import ManifestError, PhotoError, listed
+from maskwise.transforms.preprocess import Box, Preprocess
+
+_AHEAD = 4
+"""Batches that the workers decode ahead of the reader, per worker."""
+_PART = 8
+"""Photos that one worker decodes at a time."""
+
+Frames = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class PhotoRef:
+    """A photo file and the box of the face in it; no box is the whole photo."""
+
+    path: str
+    box: Box | None = None
+
+
+class FrameSource(Protocol):
+    """N photos whose frames can be read in any order."""
+
+    def __len__(self) -> int:
+        """Return the number of photos."""
+
+    def batches(self, rows: Iterable[NDArray[np.int64]]) -> Iterator[Frames]:
+        """Yield the frames (n, height, width, 3) for each array of n row numbers.
+
+        Raises:
+            ManifestError: a photo cannot be decoded.
+        """
+
+
+def photo_refs(frame: pl.DataFrame) -> list[PhotoRef]:
+    """Return the photos and boxes of a manifest, row by row."""
+    return [
+        PhotoRef(photo, parse_box(box) if box else None)
+        for photo, box in frame.select("photo", "box").iter_rows()
+    ]
+
+
+class StreamedFrames:
+    """Decodes photos whenever they are asked for, in worker processes."""
+
+    def __init__(self, photos: Sequence[PhotoRef], preprocess: Preprocess, workers: int) -> None:
+        self._photos = photos
+        self._preprocess = preprocess
+        self._workers = workers
+
+    def __len__(self) -> int:
+        return len(self._photos)
+
+    def batches(self, rows: Iterable[NDArray[np.int64]]) -> Iterator[Frames]:
+        """Yield the frames for each array of row numbers; see `FrameSource`."""
+        work = (([self._photos[row] for row in batch], self._preprocess) for batch in rows)
+        for results in decode_in_order(work, self._workers):
+            problems = [str(result) for result in results if isinstance(result, PhotoError)]
+            if problems:
+                raise unreadable(problems)
+            yield np.stack([result for result in results if not isinstance(result, PhotoError)])
+
+
+def unreadable(problems: Sequence[str]) -> ManifestError:
+    """Return the error for photos of a manifest that cannot be decoded."""
+    return ManifestError(
+        f"{len(problems)} photo(s) cannot be used; repair them or remove their rows:\n"
+        f"{listed(problems)}"
+    )
+
+
+def decode_photos(
+    photos: Sequence[PhotoRef], preprocess: Preprocess
+) -> list[Frames | PhotoError]:
+    """Return the frame of every photo, or the error in its place."""
+    results: list[Frames | PhotoError] = []
+    for photo in photos:
+        try:
+            results.append(preprocess.frame(photo.path, photo.box))
+        except PhotoError as error:
+            results.append(error)
+    return results
+
+
+def decode_in_order(
+    work: Iterable[tuple[Sequence[PhotoRef], Preprocess]], workers: int
+) -> Iterator[list[Frames | PhotoError]]:
+    """Decode batches in `workers` processes (0: in this one), a few ahead, results in order."""
+    if not workers:
+        for photos, preprocess in work:
+            yield decode_photos(photos, preprocess)
+        return
+    with ExitStack() as stack:
+        pool = worker_pool(workers)
+        # without this an abandoned iteration would wait for everything still queued
+        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+        waiting: deque[list[Future[list[Frames | PhotoError]]]] = deque()
+        for photos, preprocess in work:
+            waiting.append([pool.submit(decode_photos, part, preprocess) for part in _parts(photos)])
+            if len(waiting) > _AHEAD:
+                yield _gathered(waiting.popleft())
+        while waiting:
+            yield _gathered(waiting.popleft())
+
+
+def _parts(photos: Sequence[PhotoRef]) -> list[Sequence[PhotoRef]]:
+    return [photos[start : start + _PART] for start in range(0, len(photos), _PART)]
+
+
+def _gathered(parts: list[Future[list[Frames | PhotoError]]]) -> list[Frames | PhotoError]:
+    return [result for part in parts for result in part.result()]
+
+
+def worker_pool(workers: int) -> ProcessPoolExecutor:
+    """Return a pool of fresh processes; forking would copy a process that runs threads."""
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))

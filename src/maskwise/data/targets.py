@@ -1,0 +1,55 @@
+"""Labels of a manifest as integer codes: for the score, and for training."""
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from maskwise.config import LabelSettings
+from maskwise.data.manifest import fill_age_groups
+from maskwise.labels import TASKS, UNKNOWN, encode_class
+
+Codes = dict[str, NDArray[np.int64]]
+
+
+def task_codes(frame: pl.DataFrame, labels: LabelSettings) -> Codes:
+    """Return task name -> codes (N,), `UNKNOWN` where unknown, with the task's boundaries."""
+    return _codes(fill_age_groups(frame, labels.task_boundaries))
+
+
+def training_codes(frame: pl.DataFrame, labels: LabelSettings) -> Codes:
+    """Return the codes that training uses: its own boundaries, and no age where it is dropped.
+
+    A photo of a dropped age still teaches its mask state and gender.
+    """
+    codes = _codes(fill_age_groups(frame, labels.train_boundaries))
+    ages = frame["age"]
+    dropped = np.array([age is not None and labels.drops(age) for age in ages], dtype=bool)
+    codes["age_group"] = np.where(dropped, UNKNOWN, codes["age_group"])
+    return codes
+
+
+def class_codes(codes: Codes) -> NDArray[np.int64]:
+    """Return classes 0..17 (N,), `UNKNOWN` where a task is unknown."""
+    return encode_class(codes["mask"], codes["gender"], codes["age_group"])
+
+
+def _codes(frame: pl.DataFrame) -> Codes:
+    return {
+        task: frame[task]
+        .replace_strict({word: code for code, word in enumerate(words)}, default=UNKNOWN,
+                        return_dtype=pl.Int64)
+        .to_numpy()
+        for task, words in TASKS.items()
+    }
+
+
+def group_mean_ages(frame: pl.DataFrame, boundaries: tuple[int, int]) -> list[float]:
+    """Return the mean known age in years of each age group; the group's middle where none is."""
+    low, high = boundaries
+    middles = (low * 0.75, (low + high) / 2, high + 8.0)
+    groups = fill_age_groups(frame.filter(pl.col("age").is_not_null()), boundaries)
+    means = dict(groups.group_by("age_group").agg(pl.col("age").mean()).iter_rows())
+    return [
+        round(float(means.get(word, middle)), 2)
+        for word, middle in zip(TASKS["age_group"], middles, strict=True)
+    ]

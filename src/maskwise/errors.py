@@ -1,0 +1,62 @@
+"""Everything that Maskwise raises for a user's mistake.
+
+::
+
+    MaskwiseError
+    ├── SettingsError     a setting that is unknown, out of range or at odds with another
+    ├── ManifestError     a manifest, or a source to import, that cannot be used as it is
+    ├── LeakError         a person, or the same photo, stands in more than one fold
+    ├── PhotoError        one photo that cannot be decoded
+    ├── WeightsError      pretrained weights that cannot be had or do not fit
+    ├── RunError          a run folder that is missing, damaged or of another version
+    ├── TrainingError     training that cannot go on, such as a loss that is no number
+    └── StorageError      the disk is full or cannot be written
+
+The command line prints the message and ends with exit code 2; nothing else is caught there.
+"""
+
+from collections.abc import Sequence
+
+
+class MaskwiseError(Exception):
+    """Base of all errors whose message is meant for the user."""
+
+
+class SettingsError(MaskwiseError):
+    """A setting that is unknown, out of range or at odds with another."""
+
+
+class ManifestError(MaskwiseError):
+    """A manifest, or a source to import, that cannot be used as it is."""
+
+
+class LeakError(MaskwiseError):
+    """A person, or the same photo, stands in more than one fold."""
+
+
+class PhotoError(MaskwiseError):
+    """One photo that cannot be decoded."""
+
+
+class WeightsError(MaskwiseError):
+    """Pretrained weights that cannot be had or do not fit the model."""
+
+
+class RunError(MaskwiseError):
+    """A run folder that is missing, damaged or of another version."""
+
+
+class TrainingError(MaskwiseError):
+    """Training that cannot go on."""
+
+
+class StorageError(MaskwiseError):
+    """The disk is full or cannot be written."""
+
+
+def listed(problems: Sequence[str], limit: int = 10) -> str:
+    """Return the problems one a line, indented, with a count of those past `limit`."""
+    lines = [f"  - {problem}" for problem in problems[:limit]]
+    if len(problems) > limit:
+        lines.append(f"  ... and {len(problems) - limit} more")
+    return "\n".join(lines)

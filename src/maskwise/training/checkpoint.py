@@ -1,0 +1,108 @@
+"""The state of a training run in one file, replaced as a whole.
+
+`last/training.safetensors` holds the tensors of model, weight average and optimizer; its metadata
+holds the counters as JSON. One file cannot be half old and half new.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from maskwise.errors import RunError
+from maskwise.storage import replacing
+
+FILE: Final = "training.safetensors"
+_MODEL, _AVERAGE, _OPTIMIZER = "model/", "average/", "optimizer/"
+
+
+@dataclass
+class Progress:
+    """The counters of a run. A step is one optimizer step."""
+
+    epoch: int = 0
+    """Epochs finished."""
+    epoch_step: int = 0
+    """Steps taken in the epoch under way."""
+    step: int = 0
+    """Steps taken in all."""
+    loss_sum: float = 0.0
+    """Sum of the losses of the steps of the epoch under way."""
+    best_score: float | None = None
+    best_epoch: int = 0
+    finished: bool = False
+    history: list[dict[str, float]] = field(default_factory=list)
+    """Figures of each finished epoch."""
+    scaler: dict[str, Any] | None = None
+    """State of the fp16 loss scaler."""
+
+
+def save_checkpoint(
+    folder: Path,
+    progress: Progress,
+    model: dict[str, torch.Tensor],
+    average: dict[str, torch.Tensor] | None,
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """Write the training state to a folder atomically.
+
+    Raises:
+        StorageError: the disk is full; the earlier checkpoint is still there.
+    """
+    tensors = {_MODEL + key: value for key, value in model.items()}
+    tensors |= {_AVERAGE + key: value for key, value in (average or {}).items()}
+    for number, values in optimizer.state_dict()["state"].items():
+        tensors |= {f"{_OPTIMIZER}{number}/{key}": value for key, value in values.items()}
+    plain = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+    with replacing(folder / FILE) as temporary:
+        try:
+            save_file(plain, temporary, metadata={"progress": json.dumps(asdict(progress))})
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
+
+
+def load_checkpoint(
+    folder: Path,
+    model: torch.nn.Module,
+    average: torch.nn.Module | None,
+    optimizer: torch.optim.Optimizer,
+) -> Progress | None:
+    """Load the training state into model, average and optimizer; None where there is none.
+
+    Raises:
+        RunError: the file is damaged or belongs to another model.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            progress = Progress(**json.loads(file.metadata()["progress"]))
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        model.load_state_dict(_below(tensors, _MODEL))
+        if average is not None:
+            average.load_state_dict(_below(tensors, _AVERAGE))
+        _load_optimizer(optimizer, _below(tensors, _OPTIMIZER))
+    except (SafetensorError, OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{path} cannot be resumed: {error}; start a new run in another folder"
+        ) from error
+    return progress
+
+
+def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {
+        key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
+    }
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in tensors.items():
+        number, _, key = name.partition("/")
+        state.setdefault(int(number), {})[key] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

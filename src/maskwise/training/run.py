@@ -1,0 +1,303 @@
+"""One training run: from a manifest and settings to a run folder.
+
+::
+
+    runs/NAME/
+        run.json        format, manifest hash, environment
+        settings.yaml   all settings, as used
+        metrics.jsonl   figures per epoch
+        tensorboard/
+        best/           the model of the best epoch (model.safetensors, model.json, README.md)
+        last/           the model of the last epoch, and training.safetensors to resume from
+"""
+
+import json
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+import torch
+import yaml
+from accelerate import Accelerator
+
+from maskwise import __version__
+from maskwise.config import Settings, load_settings
+from maskwise.data.batches import Rows
+from maskwise.data.cache import CachedFrames, open_frames
+from maskwise.data.frames import FrameSource, photo_refs
+from maskwise.data.manifest import read_manifest
+from maskwise.data.split import TEST, check_leaks
+from maskwise.data.targets import group_mean_ages, task_codes, training_codes
+from maskwise.errors import ManifestError, RunError, SettingsError, listed
+from maskwise.labels import UNKNOWN
+from maskwise.models.backbone import input_statistics, load_pretrained
+from maskwise.models.batch_norm import synchronise_batch_norm
+from maskwise.models.bundle import ModelInfo
+from maskwise.models.heads import FaceModel
+from maskwise.storage import file_digest, write_json, write_text
+from maskwise.training.loop import Observer, Trainer, TrainingData
+from maskwise.transforms.preprocess import Preprocess
+
+RUN_FORMAT: Final = 1
+_MAY_CHANGE: Final = ("cache.", "train.device")
+"""Settings that a resumed run may have otherwise: they do not change what is learnt."""
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """How a run ended."""
+
+    folder: str
+    epochs: int
+    best_epoch: int
+    best_score: float
+    metrics: dict[str, float]
+    """Figures of the best epoch."""
+
+
+def train(
+    manifest: Path,
+    folder: Path,
+    settings: Settings,
+    observer: Observer,
+    resume: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> RunSummary:
+    """Train a model, or go on with a run that was stopped.
+
+    `progress` is told how many more photos were decoded.
+
+    Raises:
+        ManifestError: the manifest is wrong, has no folds, or photos cannot be decoded.
+        LeakError: a person, or the same photo, is in training and in validation.
+        SettingsError: settings that cannot work together, or differ from those of the run resumed.
+        WeightsError: the pretrained weights cannot be had.
+        RunError: the folder holds another run, or a damaged one.
+        StorageError: the disk is full; what was saved before stays usable.
+    """
+    accelerator = _accelerator(settings)
+    frame = read_manifest(manifest, settings.labels.task_boundaries)
+    train_rows, val_rows = _rows_by_fold(frame, settings, manifest)
+    _check_batches(settings, accelerator, len(train_rows))
+    model, preprocess, origin = _build_model(settings, accelerator)
+    _check_folder(folder, resume, settings, manifest)
+    if accelerator.is_main_process:
+        _write_run(folder, settings, manifest, accelerator)
+    accelerator.wait_for_everyone()
+    with accelerator.main_process_first():
+        quiet = None if not accelerator.is_main_process else progress
+        frames = open_frames(photo_refs(frame), preprocess, settings.cache, quiet)
+    _check_leaks(frame, frames, train_rows, val_rows)
+    data = TrainingData(
+        frames,
+        training_codes(frame, settings.labels),
+        task_codes(frame, settings.labels),
+        train_rows,
+        val_rows,
+    )
+    info = ModelInfo(
+        model=settings.model,
+        task_boundaries=settings.labels.task_boundaries,
+        preprocess=preprocess.to_dict(),
+        mean_ages=_mean_ages(frame[train_rows], settings),
+        pretrained=origin,
+        data=_data_summary(frame, train_rows, val_rows),
+    )
+    trainer = Trainer(settings, model, preprocess, data, info, folder, accelerator, observer)
+    done = trainer.run()
+    accelerator.wait_for_everyone()
+    return RunSummary(
+        str(folder),
+        done.epoch,
+        done.best_epoch,
+        done.best_score or 0.0,
+        done.history[done.best_epoch - 1],
+    )
+
+
+def _accelerator(settings: Settings) -> Accelerator:
+    wanted = settings.train
+    on_cpu = wanted.device == "cpu" or not torch.accelerator.is_available()
+    if wanted.device not in ("auto", "cpu") and on_cpu:
+        raise SettingsError(f"train.device: {wanted.device!r} is not to be had here; take cpu")
+    if wanted.amp == "fp16" and on_cpu:
+        raise SettingsError("train.amp: fp16 needs an accelerator; take bf16 or no on a CPU")
+    return Accelerator(cpu=on_cpu, mixed_precision=wanted.amp)
+
+
+def _rows_by_fold(frame: pl.DataFrame, settings: Settings, manifest: Path) -> tuple[Rows, Rows]:
+    val_fold = settings.train.val_fold
+    folds = set(frame["fold"].drop_nulls().unique())
+    if frame["fold"].null_count():
+        raise ManifestError(
+            f"{manifest}: {frame['fold'].null_count()} of {len(frame)} rows have no fold; "
+            "assign them with: maskwise data split"
+        )
+    if val_fold not in folds or not folds - {val_fold, TEST}:
+        raise ManifestError(
+            f"{manifest} has the folds {', '.join(sorted(folds))}; training needs "
+            f"train.val_fold={val_fold} and at least one other"
+        )
+    position = np.arange(len(frame))
+    validates = (frame["fold"] == val_fold).to_numpy()
+    trains = ~validates & (frame["fold"] != TEST).to_numpy()
+    rows = [position[trains], position[validates]]
+    if settings.train.max_photos:
+        generator = np.random.default_rng(settings.train.seed)
+        limit = settings.train.max_photos
+        rows = [np.sort(generator.permutation(part)[:limit]) for part in rows]
+    _check_labels(frame, settings, rows[0])
+    return rows[0], rows[1]
+
+
+def _check_labels(frame: pl.DataFrame, settings: Settings, train_rows: Rows) -> None:
+    codes = training_codes(frame[train_rows], settings.labels)
+    weights = settings.loss.task_weights.model_dump()
+    if all((codes[task] == UNKNOWN).all() for task in codes if weights[task]):
+        raise ManifestError("no training photo has a label of a task that weighs more than 0")
+
+
+def _check_batches(settings: Settings, accelerator: Accelerator, photos: int) -> None:
+    parts = accelerator.num_processes * settings.train.accumulate
+    smallest = min(settings.train.batch_size, photos) // 2 or 1
+    if smallest < parts:
+        raise SettingsError(
+            f"train.batch_size {settings.train.batch_size} over {photos} training photos is too "
+            f"small for {accelerator.num_processes} process(es) x {settings.train.accumulate} "
+            "part(s) (train.accumulate)"
+        )
+
+
+def _build_model(
+    settings: Settings, accelerator: Accelerator
+) -> tuple[FaceModel, Preprocess, str]:
+    torch.manual_seed(settings.train.seed)
+    model = FaceModel(settings.model)
+    with accelerator.main_process_first():
+        origin = load_pretrained(model.backbone, settings.model)
+    mean, std = input_statistics(model.backbone)
+    preprocess = Preprocess.from_settings(settings.preprocess, mean, std)
+    if accelerator.num_processes > 1:
+        synchronise_batch_norm(model)
+    return model, preprocess, origin
+
+
+def saved_settings(folder: Path) -> Settings | None:
+    """Return the settings of a run folder; None where there is none yet.
+
+    Raises:
+        SettingsError: the file is damaged.
+    """
+    path = folder / "settings.yaml"
+    return load_settings(path) if path.is_file() else None
+
+
+def _check_folder(folder: Path, resume: bool, settings: Settings, manifest: Path) -> None:
+    record = folder / "run.json"
+    if not record.is_file():
+        if folder.is_dir() and any(folder.iterdir()):
+            raise RunError(f"{folder} is not empty and no run folder; name another")
+        return
+    if not resume:
+        raise RunError(f"{folder} holds a run already; add --resume, or name another folder")
+    try:
+        run = json.loads(record.read_text(encoding="utf-8"))
+        found, digest = run["format"], run["manifest"]["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{record} is damaged: {error}") from error
+    if found != RUN_FORMAT:
+        raise RunError(
+            f"{folder} has format {found!r}, this is Maskwise {__version__} with format "
+            f"{RUN_FORMAT}; resume it with the version that began it"
+        )
+    if digest != file_digest(manifest):
+        raise RunError(f"{manifest} has changed since {folder} was begun; start a new run")
+    _check_same_settings(folder, settings)
+
+
+def _check_same_settings(folder: Path, settings: Settings) -> None:
+    before = saved_settings(folder)
+    if before is None:
+        return
+    old, new = _flat(before.model_dump(mode="json")), _flat(settings.model_dump(mode="json"))
+    changed = [
+        f"{key} was {old[key]!r}, is {new[key]!r}"
+        for key in old
+        if old[key] != new[key] and not key.startswith(_MAY_CHANGE)
+    ]
+    if changed:
+        raise SettingsError(
+            f"{folder} was begun with other settings; a resumed run keeps its own:\n"
+            f"{listed(changed)}"
+        )
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            leaves |= _flat(value, f"{prefix}{key}.")
+        else:
+            leaves[prefix + key] = value
+    return leaves
+
+
+def _write_run(
+    folder: Path, settings: Settings, manifest: Path, accelerator: Accelerator
+) -> None:
+    text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+    write_text(folder / "settings.yaml", text)
+    libraries = ("torch", "timm", "accelerate", "kornia", "numpy", "polars", "pillow")
+    write_json(
+        folder / "run.json",
+        {
+            "format": RUN_FORMAT,
+            "manifest": {"path": str(manifest.resolve()), "sha256": file_digest(manifest)},
+            "environment": {
+                "maskwise": __version__,
+                "python": platform.python_version(),
+                "platform": platform.platform(),
+                "device": str(accelerator.device),
+                "processes": accelerator.num_processes,
+                "threads": torch.get_num_threads(),
+                "libraries": {name: version(name) for name in libraries},
+                "command": sys.argv,
+            },
+        },
+    )
+
+
+def _check_leaks(
+    frame: pl.DataFrame, frames: FrameSource, train_rows: Rows, val_rows: Rows
+) -> None:
+    used = np.sort(np.concatenate([train_rows, val_rows]))
+    validates = set(val_rows.tolist())
+    folds = ["val" if row in validates else "train" for row in used.tolist()]
+    # photos that stream are not read before training, so their bytes are not compared here
+    digests: Sequence[str] = (
+        [frames.digests[row] for row in used.tolist()]
+        if isinstance(frames, CachedFrames)
+        else [""] * len(used)
+    )
+    check_leaks(frame[used].with_columns(fold=pl.Series(folds)), digests)
+
+
+def _mean_ages(frame: pl.DataFrame, settings: Settings) -> tuple[float, float, float]:
+    young, middle, old = group_mean_ages(frame, settings.labels.task_boundaries)
+    return young, middle, old
+
+
+def _data_summary(frame: pl.DataFrame, train_rows: Rows, val_rows: Rows) -> dict[str, Any]:
+    return {
+        "train_photos": len(train_rows),
+        "train_people": frame[train_rows]["person"].n_unique(),
+        "val_photos": len(val_rows),
+        "val_people": frame[val_rows]["person"].n_unique(),
+        "sources": sorted(frame["source"].unique()),
+    }

@@ -1,0 +1,112 @@
+"""Any photo file or array -> an upright 8-bit RGB image, or a `PhotoError` that says why not."""
+
+import io
+import warnings
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from maskwise.errors import PhotoError
+
+MAX_PIXELS: Final = 100_000_000
+MIN_SIDE: Final = 16
+MAX_ASPECT: Final = 20
+PhotoLike = str | Path | bytes | Image.Image | NDArray[np.generic]
+
+
+def decode_photo(photo: PhotoLike) -> Image.Image:
+    """Return a photo as an upright RGB image.
+
+    Takes a path, the bytes of a file, a Pillow image or an array (H, W), (H, W, 1|3|4) of uint8,
+    uint16, or float in 0..1. The EXIF orientation is applied, transparency is laid over white,
+    16-bit grey is scaled down, and of an animation the first frame is taken.
+
+    Raises:
+        PhotoError: missing, empty, no image, cut short, too large, too small or too narrow.
+    """
+    if isinstance(photo, np.ndarray):
+        return _checked(Image.fromarray(_to_uint8(photo)), "the array")
+    if isinstance(photo, Image.Image):
+        return _upright_rgb(photo, "the image")
+    name = "the photo" if isinstance(photo, bytes) else str(photo)
+    with _open(photo, name) as image:
+        return _upright_rgb(image, name)
+
+
+def _open(photo: str | Path | bytes, name: str) -> ImageFile.ImageFile:
+    try:
+        content = photo if isinstance(photo, bytes) else Path(photo).read_bytes()
+    except OSError as error:
+        raise PhotoError(f"{name}: {(error.strerror or str(error)).lower()}") from error
+    if not content:
+        raise PhotoError(f"{name}: the file is empty")
+    try:
+        with warnings.catch_warnings():
+            # a bomb is refused below by our own limit, with our own message
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(io.BytesIO(content))
+    except UnidentifiedImageError as error:
+        raise PhotoError(f"{name}: not an image that can be read") from error
+    except Image.DecompressionBombError as error:
+        raise PhotoError(f"{name}: more than {MAX_PIXELS:,} pixels") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise PhotoError(f"{name}: a damaged image ({error})") from error
+
+
+def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
+    _check_size(image.size, name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd EXIF or palettes are common and harmless
+            image.seek(0)
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+        raise PhotoError(f"{name}: cut short or damaged ({error})") from error
+
+
+def _checked(image: Image.Image, name: str) -> Image.Image:
+    _check_size(image.size, name)
+    return _to_rgb(image)
+
+
+def _check_size(size: tuple[int, int], name: str) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise PhotoError(f"{name}: {width}x{height} is more than {MAX_PIXELS:,} pixels")
+    if min(size) < MIN_SIDE:
+        raise PhotoError(f"{name}: {width}x{height} is smaller than {MIN_SIDE} pixels")
+    if max(size) > MAX_ASPECT * min(size):
+        raise PhotoError(f"{name}: {width}x{height} is too narrow to hold a face")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image, dtype=np.float64)
+        scale = 257 if values.max(initial=0) > 255 else 1
+        image = Image.fromarray((values / scale).clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return image.convert("RGB")
+
+
+def _to_uint8(array: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Return an array (H, W) or (H, W, 3|4) of uint8 from the kinds that `decode_photo` takes."""
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        raise PhotoError(f"expected an array (H, W) or (H, W, 3), got shape {array.shape}")
+    if array.dtype == np.uint8:
+        return array.astype(np.uint8, copy=False)
+    if array.dtype == np.uint16:
+        return (array.astype(np.float64) / 257).round().astype(np.uint8)
+    if np.issubdtype(array.dtype, np.floating):
+        values = array.astype(np.float64)
+        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
+            raise PhotoError("expected floats from 0 to 1; pass uint8 for values from 0 to 255")
+        return (values * 255).round().astype(np.uint8)
+    raise PhotoError(f"expected an array of uint8, uint16 or float, got {array.dtype}")
