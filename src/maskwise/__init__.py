@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from maskwise.version import __version__
+
 if TYPE_CHECKING:
     from maskwise.prediction.predictor import Predictor
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "load"]
 
 

@@ -56,6 +56,8 @@ class PreprocessSettings(_Section):
     width: Annotated[int, Field(ge=16, le=2048)] = 128
     fit: Literal["cover", "contain"] = "cover"
     """cover: scale until the frame is full, cut what stands over; contain: pad. Never squash."""
+    centre: Annotated[float, Field(gt=0.1, le=1)] = 1.0
+    """Share of a photo's shorter fit kept about its centre, where no box says where the face is."""
     margin: Annotated[float, Field(ge=0, le=3)] = 0.4
     """Added around a face box on each side, in shares of the box's longer side."""
     mean: tuple[float, float, float] | None = None
@@ -70,7 +72,9 @@ class CacheSettings(_Section):
     """none: $XDG_CACHE_HOME/maskwise, or ~/.cache/maskwise."""
     limit_gb: Annotated[float, Field(ge=0)] = 20.0
     """A set that would take more is streamed through workers instead, with the same pixels."""
-    workers: Annotated[int, Field(ge=0, le=256)] = Field(default_factory=lambda: os.cpu_count() or 1)
+    workers: Annotated[int, Field(ge=0, le=256)] = Field(
+        default_factory=lambda: os.cpu_count() or 1
+    )
     """Processes that decode; 0 decodes in this one."""
     device_limit_gb: Annotated[float, Field(ge=0)] = 4.0
     """A cache up to this size is copied to the accelerator once and stays there."""
@@ -288,7 +292,9 @@ def _nearest(path: str) -> str:
     close = difflib.get_close_matches(path, keys, n=1) or [
         key for key in keys if key.rpartition(".")[2] == path.rpartition(".")[2]
     ]
-    return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(Settings.model_fields)}"
+    return (
+        f"; did you mean {close[0]}?" if close else f"; known: {', '.join(Settings.model_fields)}"
+    )
 
 
 def setting_keys(model: type[BaseModel] = Settings, prefix: str = "") -> list[str]:
@@ -301,6 +307,22 @@ def setting_keys(model: type[BaseModel] = Settings, prefix: str = "") -> list[st
         else:
             keys.append(prefix + name)
     return keys
+
+
+def describe_settings(settings: BaseModel, indent: str = "") -> str:
+    """Return settings as YAML with each one's meaning as a comment; `load_settings` reads it."""
+    lines = []
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, BaseModel):
+            lines.append(f"{indent}{name}:\n{describe_settings(value, indent + '  ')}")
+            continue
+        if field.description:
+            lines.append(f"{indent}# {field.description}\n")
+        plain = settings.model_dump(mode="json", include={name})[name]
+        text = yaml.safe_dump(plain, default_flow_style=True).removesuffix("...\n").strip()
+        lines.append(f"{indent}{name}: {text}\n")
+    return "".join(lines)
 
 
 def path_or_variable(

@@ -98,7 +98,9 @@ def joint_probabilities(
     mask: NDArray[np.floating], gender: NDArray[np.floating], age_group: NDArray[np.floating]
 ) -> NDArray[np.floating]:
     """Multiply per-task probabilities (N, 3), (N, 2), (N, 3) into class probabilities (N, 18)."""
-    joint = mask[:, :, None, None] * gender[:, None, :, None] * age_group[:, None, None, :]
+    joint: NDArray[np.floating] = (
+        mask[:, :, None, None] * gender[:, None, :, None] * age_group[:, None, None, :]
+    )
     return joint.reshape(len(mask), NUM_CLASSES)
 
 

@@ -1,0 +1,1 @@
+"""Data sets: from photos and labels to batches."""

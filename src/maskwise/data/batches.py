@@ -5,9 +5,9 @@ photos are cut into equal parts, one for each process and, inside it, one for ea
 part; so the same step sees the same photos whatever the number of processes.
 """
 
-import queue
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -96,52 +96,17 @@ class DeviceFrames:
                 index = torch.from_numpy(self._position[batch]).to(self._device)
                 yield self._resident[index]
             return
-        for frames in read_ahead(lambda: self._frames.batches(rows)):
+        for frames in read_ahead(self._frames.batches(rows)):
             tensor = torch.from_numpy(frames)
             if self._device.type == "cuda":
                 tensor = tensor.pin_memory()
             yield tensor.to(self._device, non_blocking=True)
 
 
-def read_ahead(start: Callable[[], Iterator[_T]]) -> Iterator[_T]:
-    """Run an iterator in a thread a few items ahead; an error is raised where it would be."""
-    items: queue.Queue[tuple[bool, _T | BaseException | None]] = queue.Queue(_AHEAD)
-    stop = threading.Event()
-
-    def put(item: tuple[bool, _T | BaseException | None]) -> None:
-        while not stop.is_set():
-            try:
-                items.put(item, timeout=0.1)
-                return
-            except queue.Full:
-                continue
-
-    def work() -> None:
-        iterator = start()
-        try:
-            for item in iterator:
-                put((True, item))
-                if stop.is_set():
-                    break
-            put((False, None))
-        except BaseException as error:  # handed over, raised by the reader
-            put((False, error))
-        finally:
-            close = getattr(iterator, "close", None)
-            if close:
-                close()
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while True:
-            more, item = items.get()
-            if more:
-                yield item  # type: ignore[misc]
-            elif isinstance(item, BaseException):
-                raise item
-            else:
-                return
-    finally:
-        stop.set()
-        thread.join()
+def read_ahead(items: Iterator[_T]) -> Iterator[_T]:
+    """Run an iterator in a thread, a few items ahead; an error is raised where it would be."""
+    with ThreadPoolExecutor(1) as thread:
+        waiting = deque(thread.submit(next, items, None) for _ in range(_AHEAD))
+        while (item := waiting.popleft().result()) is not None:
+            waiting.append(thread.submit(next, items, None))
+            yield item

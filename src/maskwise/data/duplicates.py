@@ -91,7 +91,7 @@ def find_twins(prints: Fingerprints) -> list[Twin]:
     twins = {}
     for first, second in _equal_bytes(prints.digests):
         twins[first, second] = Twin(first, second, 0.0)
-    usable = prints.thumbnails.any(axis=1)
+    usable: NDArray[np.bool_] = np.any(prints.thumbnails != 0, axis=1)
     for first, second in _near_hashes(prints.hashes, usable):
         gap = prints.thumbnails[first] - prints.thumbnails[second]
         distance = float(np.sqrt(np.mean(gap**2)))
@@ -109,9 +109,7 @@ def _equal_bytes(digests: Sequence[str]) -> list[tuple[int, int]]:
     return pairs
 
 
-def _near_hashes(
-    hashes: NDArray[np.uint64], usable: NDArray[np.bool_]
-) -> list[tuple[int, int]]:
+def _near_hashes(hashes: NDArray[np.uint64], usable: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """Compare all hashes with all others, block by block."""
     pairs = []
     for start in range(0, len(hashes), _BLOCK):
@@ -120,5 +118,8 @@ def _near_hashes(
         near = (bits <= MAX_HASH_DISTANCE) & usable[start:][None, :]
         near &= usable[start : start + _BLOCK][:, None]
         rows, columns = np.nonzero(np.triu(near, k=1))
-        pairs += [(start + int(row), start + int(column)) for row, column in zip(rows, columns, strict=True)]
+        pairs += [
+            (start + int(row), start + int(column))
+            for row, column in zip(rows, columns, strict=True)
+        ]
     return pairs

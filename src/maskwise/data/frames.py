@@ -86,9 +86,7 @@ def unreadable(problems: Sequence[str]) -> ManifestError:
     )
 
 
-def decode_photos(
-    photos: Sequence[PhotoRef], preprocess: Preprocess
-) -> list[Frames | PhotoError]:
+def decode_photos(photos: Sequence[PhotoRef], preprocess: Preprocess) -> list[Frames | PhotoError]:
     """Return the frame of every photo, or the error in its place."""
     results: list[Frames | PhotoError] = []
     for photo in photos:
@@ -113,7 +111,9 @@ def decode_in_order(
         stack.callback(pool.shutdown, wait=True, cancel_futures=True)
         waiting: deque[list[Future[list[Frames | PhotoError]]]] = deque()
         for photos, preprocess in work:
-            waiting.append([pool.submit(decode_photos, part, preprocess) for part in _parts(photos)])
+            waiting.append(
+                [pool.submit(decode_photos, part, preprocess) for part in _parts(photos)]
+            )
             if len(waiting) > _AHEAD:
                 yield _gathered(waiting.popleft())
         while waiting:

@@ -107,6 +107,30 @@ def write_manifest(frame: pl.DataFrame, path: Path) -> None:
             frame.write_parquet(temporary)
 
 
+def merge_manifests(frames: Sequence[pl.DataFrame], same_people: bool = False) -> pl.DataFrame:
+    """Join manifests, in order.
+
+    Raises:
+        ManifestError: a photo stands in two of them, or, unless `same_people`, a person id does.
+    """
+    problems = []
+    for column in ("photo", "person"):
+        seen: dict[str, int] = {}
+        for number, frame in enumerate(frames):
+            for name in frame[column].unique(maintain_order=True):
+                first = seen.setdefault(name, number)
+                if first != number and not (column == "person" and same_people):
+                    problems.append(
+                        f"{column} {name!r} is in manifest {first + 1} and {number + 1}"
+                    )
+    if problems:
+        raise ManifestError(
+            "the manifests overlap; if a person id means the same person in all of them, say "
+            f"--same-people:\n{listed(problems)}"
+        )
+    return pl.concat(frames)
+
+
 def parse_box(text: str) -> Box:
     """Return (left, top, right, bottom) in pixels.
 

@@ -36,8 +36,9 @@ def class_codes(codes: Codes) -> NDArray[np.int64]:
 def _codes(frame: pl.DataFrame) -> Codes:
     return {
         task: frame[task]
-        .replace_strict({word: code for code, word in enumerate(words)}, default=UNKNOWN,
-                        return_dtype=pl.Int64)
+        .replace_strict(
+            {word: code for code, word in enumerate(words)}, default=UNKNOWN, return_dtype=pl.Int64
+        )
         .to_numpy()
         for task, words in TASKS.items()
     }

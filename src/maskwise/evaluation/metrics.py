@@ -33,14 +33,19 @@ def f1_scores(confusion: NDArray[np.number]) -> NDArray[np.float64]:
     """Return F1 per class, 2 tp / (2 tp + fp + fn); NaN for a class neither true nor answered."""
     right = np.diagonal(confusion).astype(np.float64)
     total = confusion.sum(-1) + confusion.sum(-2)
-    return np.divide(2 * right, total, out=np.full_like(right, np.nan), where=total > 0)
+    return _ratio(2 * right, total)
 
 
 def recalls(confusion: NDArray[np.number]) -> NDArray[np.float64]:
     """Return the recall per class; NaN for a class that is never true."""
     right = np.diagonal(confusion).astype(np.float64)
-    total = confusion.sum(-1)
-    return np.divide(right, total, out=np.full_like(right, np.nan), where=total > 0)
+    return _ratio(right, confusion.sum(-1))
+
+
+def _ratio(part: NDArray[np.float64], whole: NDArray[np.number]) -> NDArray[np.float64]:
+    ratio = np.full(part.shape, np.nan)
+    np.divide(part, whole, out=ratio, where=whole > 0)
+    return ratio
 
 
 def macro_f1(confusion: Confusion) -> float:

@@ -31,9 +31,7 @@ _SCORES: dict[str, Callable[[Confusion], float]] = {
 }
 
 
-def validation_scores(
-    codes: Codes, joint: NDArray[np.floating], tasks: Tasks
-) -> dict[str, float]:
+def validation_scores(codes: Codes, joint: NDArray[np.floating], tasks: Tasks) -> dict[str, float]:
     """Return the figures that training watches, flat, for the tasks that have known labels.
 
     'score' is macro-F1 over the classes where any photo carries all three labels, else the mean
@@ -137,7 +135,7 @@ def _by_group(
     """Return photos and scores for each word of a column; unknown words are left out."""
     groups = {}
     for word in sorted(column.drop_nulls().unique()):
-        rows = np.flatnonzero((column == word).fill_null(False).to_numpy())
+        rows = np.flatnonzero(column.eq_missing(word).to_numpy())
         inside = {task: values[rows] for task, values in codes.items()}
         if all((values == UNKNOWN).all() for values in inside.values()):
             continue

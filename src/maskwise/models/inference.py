@@ -99,6 +99,5 @@ def expected_age(
 
     It is as coarse as the groups: the mean of the training ages, weighed by probability.
     """
-    return age_group.astype(np.float64) @ np.array(mean_ages)
-
-
+    ages: NDArray[np.float64] = age_group.astype(np.float64) @ np.array(mean_ages)
+    return ages

@@ -11,10 +11,9 @@ from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from maskwise.errors import RunError
-from maskwise.storage import replacing
+from maskwise.models.tensors import write_tensors
 
 FILE: Final = "training.safetensors"
 _MODEL, _AVERAGE, _OPTIMIZER = "model/", "average/", "optimizer/"
@@ -57,12 +56,7 @@ def save_checkpoint(
     tensors |= {_AVERAGE + key: value for key, value in (average or {}).items()}
     for number, values in optimizer.state_dict()["state"].items():
         tensors |= {f"{_OPTIMIZER}{number}/{key}": value for key, value in values.items()}
-    plain = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-    with replacing(folder / FILE) as temporary:
-        try:
-            save_file(plain, temporary, metadata={"progress": json.dumps(asdict(progress))})
-        except SafetensorError as error:
-            raise OSError(str(error)) from error
+    write_tensors(folder / FILE, tensors, {"progress": json.dumps(asdict(progress))})
 
 
 def load_checkpoint(

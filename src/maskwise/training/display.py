@@ -1,42 +1,22 @@
 """Shows how training goes: a progress bar, a line per epoch, TensorBoard."""
 
+import time
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
+from rich.progress import TaskID
 from torch.utils.tensorboard import SummaryWriter
 
-_SHOWN = ("macro_f1", "mask_balanced_accuracy", "gender_accuracy", "age_group_balanced_accuracy")
+from maskwise.progress import photo_progress
 
-
-class _Speed(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:.0f} photos/s" if speed else "", style="progress.data.speed")
-
-
-def photo_progress(console: Console) -> Progress:
-    """Return a progress bar over photos with throughput and time left."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Speed(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )
+_SHOWN: Final = (
+    "macro_f1",
+    "mask_balanced_accuracy",
+    "gender_accuracy",
+    "age_group_balanced_accuracy",
+)
+_LOG_SECONDS: Final = 60.0
 
 
 class TrainingDisplay:
@@ -48,6 +28,7 @@ class TrainingDisplay:
         self._progress = photo_progress(console)
         self._task: TaskID | None = None
         self._writer: SummaryWriter | None = None
+        self._logged = time.monotonic()
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -59,21 +40,22 @@ class TrainingDisplay:
             self._writer.close()
 
     def decoded(self, photos: int, total: int) -> None:
-        """Show that `photos` more of `total` are in the cache."""
+        """See `Observer`."""
         if self._task is None:
             self._task = self._progress.add_task("decoding", total=total)
-        self._progress.advance(self._task, photos)
+        self._advance(photos)
 
     def epoch_started(self, epoch: int, epochs: int, photos: int, done: int) -> None:
         """See `Observer`."""
         if self._task is not None:
             self._progress.remove_task(self._task)
-        self._task = self._progress.add_task(f"epoch {epoch}/{epochs}", total=photos, completed=done)
+        self._task = self._progress.add_task(
+            f"epoch {epoch}/{epochs}", total=photos, completed=done
+        )
 
     def step_done(self, photos: int, loss: float, rate: float, step: int) -> None:
         """See `Observer`."""
-        assert self._task is not None
-        self._progress.advance(self._task, photos)
+        self._advance(photos)
         self._board(step).add_scalar("train/loss", loss, step)
         self._board(step).add_scalar("train/lr", rate, step)
 
@@ -85,11 +67,23 @@ class TrainingDisplay:
         self._board(epoch).flush()
         shown = [f"{name} {figures[name]:.4f}" for name in _SHOWN if name in figures]
         mark = "  best" if best else ""
-        self._console.print(
-            f"epoch {epoch}  loss {figures['loss']:.4f}  {'  '.join(shown)}{mark}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        self._say(f"epoch {epoch}  loss {figures['loss']:.4f}  {'  '.join(shown)}{mark}")
+
+    def _advance(self, photos: int) -> None:
+        """Move the bar; where there is no screen for one, log a line now and then."""
+        if self._task is None:
+            return
+        self._progress.advance(self._task, photos)
+        if self._console.is_terminal or time.monotonic() - self._logged < _LOG_SECONDS:
+            return
+        self._logged = time.monotonic()
+        task = self._progress.tasks[-1]
+        speed = f"{task.speed:.0f} photos/s" if task.speed else ""
+        left = f"{task.time_remaining:.0f} s left" if task.time_remaining else ""
+        self._say(f"{task.description}  {task.completed:.0f}/{task.total:.0f}  {speed}  {left}")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False, soft_wrap=True)
 
     def _board(self, step: int) -> SummaryWriter:
         if self._writer is None:

@@ -36,6 +36,9 @@ _EVAL_BATCH: Final = 128
 class Observer(Protocol):
     """Is told how training goes; runs in the main process only."""
 
+    def decoded(self, photos: int, total: int) -> None:
+        """So many more photos of `total` are in the cache."""
+
     def epoch_started(self, epoch: int, epochs: int, photos: int, done: int) -> None:
         """Epochs count from 1; `done` photos of it were trained on before a resume."""
 
@@ -81,7 +84,7 @@ class Trainer:
         self._device = accelerator.device
         self._bare = model
         if settings.train.channels_last:
-            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            model.to(memory_format=torch.channels_last)
         optimizer = build_optimizer(model, settings.optim)
         self._steps = epoch_steps(len(data.train_rows), settings.train.batch_size)
         self._model, self._optimizer = accelerator.prepare(model, optimizer)
@@ -127,9 +130,7 @@ class Trainer:
 
     def _train_epoch(self) -> None:
         train, progress = self._settings.train, self._progress
-        batches = epoch_batches(
-            self._data.train_rows, train.batch_size, train.seed, progress.epoch
-        )
+        batches = epoch_batches(self._data.train_rows, train.batch_size, train.seed, progress.epoch)
         parts = epoch_parts(
             batches,
             self._accelerator.process_index,

@@ -75,7 +75,9 @@ class Loss:
         return (each * weight * counted).sum() / max(known, 1)
 
     def _any_known(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        return np.any([self._codes[task][rows] != UNKNOWN for task in TASKS], axis=0)
+        each = [self._codes[task][rows] != UNKNOWN for task in TASKS]
+        known: NDArray[np.bool_] = np.any(each, axis=0)
+        return known
 
 
 def allowed_classes(codes: Codes) -> NDArray[np.bool_]:
@@ -85,7 +87,8 @@ def allowed_classes(codes: Codes) -> NDArray[np.bool_]:
         (codes[task][:, None] == UNKNOWN) | (codes[task][:, None] == grid.ravel()[None, :])
         for task, grid in zip(TASKS, grids, strict=True)
     ]
-    return np.logical_and.reduce(agrees)
+    allowed: NDArray[np.bool_] = np.logical_and.reduce(agrees)
+    return allowed
 
 
 def class_weights(codes: NDArray[np.int64], classes: int, kind: str) -> torch.Tensor:

@@ -1,14 +1,17 @@
 """The optimizer and its schedule."""
 
+import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import LambdaLR
 
 from maskwise.config import OptimSettings
 from maskwise.models.heads import FaceModel
+
+_START_FACTOR: Final = 1 / 25
 
 
 def build_optimizer(model: FaceModel, settings: OptimSettings) -> torch.optim.AdamW:
@@ -21,7 +24,7 @@ def build_optimizer(model: FaceModel, settings: OptimSettings) -> torch.optim.Ad
         "heads": settings.lr,
     }
     if not settings.backbone_lr_factor:
-        model.backbone.requires_grad_(False)
+        model.backbone.requires_grad_(requires_grad=False)
     groups: list[dict[str, Any]] = []
     for name, rate in rates.items():
         for decay, parameters in _by_decay(getattr(model, name), settings.weight_decay):
@@ -40,23 +43,25 @@ def _by_decay(module: nn.Module, decay: float) -> Iterator[tuple[float, list[nn.
 
 def build_schedule(
     optimizer: torch.optim.Optimizer, settings: OptimSettings, steps: int, done: int = 0
-) -> LRScheduler:
-    """Return a one-cycle schedule over `steps` optimizer steps, `done` of them taken already.
+) -> LambdaLR:
+    """Return a one-cycle schedule over `steps` optimizer steps, `done` of them taken already."""
+    for group in optimizer.param_groups:
+        group.setdefault("initial_lr", group["lr"])
+    return LambdaLR(optimizer, lambda step: one_cycle(step, steps, settings), last_epoch=done - 1)
 
-    Cosine rise from a 25th of the peak and cosine fall, per step (Smith & Topin, 2019,
-    'Super-Convergence', as fastai and torch do it).
+
+def one_cycle(step: int, steps: int, settings: OptimSettings) -> float:
+    """Return the rate before step `step` (from 0) as a share of the peak.
+
+    A cosine rises from a 25th to 1 during the warm-up and another falls to `final_factor` at the
+    last step (Smith & Topin, 2019, 'Super-Convergence', in the cosine form of fastai).
     """
-    schedule = OneCycleLR(
-        optimizer,
-        max_lr=[group["lr"] for group in optimizer.param_groups],
-        # the schedule also counts the step after the last
-        total_steps=steps + 1,
-        pct_start=settings.warmup_share,
-        div_factor=25.0,
-        final_div_factor=1 / (25.0 * max(settings.final_factor, 1e-8)),
-        cycle_momentum=False,
-    )
-    for _ in range(done):
-        optimizer._opt_called = True  # type: ignore[attr-defined] # torch warns otherwise
-        schedule.step()
-    return schedule
+    warm = settings.warmup_share * (steps - 1)
+    if step < warm:
+        return _cosine(_START_FACTOR, 1.0, step / warm)
+    rest = (steps - 1) - warm
+    return _cosine(1.0, settings.final_factor, min((step - warm) / rest, 1.0) if rest else 1.0)
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2

@@ -14,8 +14,9 @@
 import json
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +27,6 @@ import torch
 import yaml
 from accelerate import Accelerator
 
-from maskwise import __version__
 from maskwise.config import Settings, load_settings
 from maskwise.data.batches import Rows
 from maskwise.data.cache import CachedFrames, open_frames
@@ -40,9 +40,10 @@ from maskwise.models.backbone import input_statistics, load_pretrained
 from maskwise.models.batch_norm import synchronise_batch_norm
 from maskwise.models.bundle import ModelInfo
 from maskwise.models.heads import FaceModel
-from maskwise.storage import file_digest, write_json, write_text
+from maskwise.storage import file_digest, remove_leftovers, write_json, write_text
 from maskwise.training.loop import Observer, Trainer, TrainingData
 from maskwise.transforms.preprocess import Preprocess
+from maskwise.version import __version__
 
 RUN_FORMAT: Final = 1
 _MAY_CHANGE: Final = ("cache.", "train.device")
@@ -67,11 +68,8 @@ def train(
     settings: Settings,
     observer: Observer,
     resume: bool = False,
-    progress: Callable[[int], None] | None = None,
 ) -> RunSummary:
     """Train a model, or go on with a run that was stopped.
-
-    `progress` is told how many more photos were decoded.
 
     Raises:
         ManifestError: the manifest is wrong, has no folds, or photos cannot be decoded.
@@ -87,12 +85,18 @@ def train(
     _check_batches(settings, accelerator, len(train_rows))
     model, preprocess, origin = _build_model(settings, accelerator)
     _check_folder(folder, resume, settings, manifest)
+    accelerator.wait_for_everyone()  # nobody may find what the main process writes next
     if accelerator.is_main_process:
+        remove_leftovers(folder)
         _write_run(folder, settings, manifest, accelerator)
     accelerator.wait_for_everyone()
     with accelerator.main_process_first():
-        quiet = None if not accelerator.is_main_process else progress
-        frames = open_frames(photo_refs(frame), preprocess, settings.cache, quiet)
+        frames = open_frames(
+            photo_refs(frame),
+            preprocess,
+            settings.cache,
+            partial(observer.decoded, total=len(frame)) if accelerator.is_main_process else None,
+        )
     _check_leaks(frame, frames, train_rows, val_rows)
     data = TrainingData(
         frames,
@@ -104,7 +108,7 @@ def train(
     info = ModelInfo(
         model=settings.model,
         task_boundaries=settings.labels.task_boundaries,
-        preprocess=preprocess.to_dict(),
+        preprocess=preprocess,
         mean_ages=_mean_ages(frame[train_rows], settings),
         pretrained=origin,
         data=_data_summary(frame, train_rows, val_rows),
@@ -174,9 +178,7 @@ def _check_batches(settings: Settings, accelerator: Accelerator, photos: int) ->
         )
 
 
-def _build_model(
-    settings: Settings, accelerator: Accelerator
-) -> tuple[FaceModel, Preprocess, str]:
+def _build_model(settings: Settings, accelerator: Accelerator) -> tuple[FaceModel, Preprocess, str]:
     torch.manual_seed(settings.train.seed)
     model = FaceModel(settings.model)
     with accelerator.main_process_first():
@@ -201,7 +203,8 @@ def saved_settings(folder: Path) -> Settings | None:
 def _check_folder(folder: Path, resume: bool, settings: Settings, manifest: Path) -> None:
     record = folder / "run.json"
     if not record.is_file():
-        if folder.is_dir() and any(folder.iterdir()):
+        # a data folder given instead of a manifest is imported into the run folder
+        if folder.is_dir() and any(path != manifest for path in folder.iterdir()):
             raise RunError(f"{folder} is not empty and no run folder; name another")
         return
     if not resume:
@@ -248,9 +251,7 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
-def _write_run(
-    folder: Path, settings: Settings, manifest: Path, accelerator: Accelerator
-) -> None:
+def _write_run(folder: Path, settings: Settings, manifest: Path, accelerator: Accelerator) -> None:
     text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
     write_text(folder / "settings.yaml", text)
     libraries = ("torch", "timm", "accelerate", "kornia", "numpy", "polars", "pillow")

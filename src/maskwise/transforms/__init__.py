@@ -1,0 +1,1 @@
+"""From a photo to the pixels that a model sees."""

@@ -68,9 +68,7 @@ def to_planes(frames: torch.Tensor) -> torch.Tensor:
 def normalise(photos: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
     """Turn photos (n, 3, height, width) in 0..1 into the model's input, in place."""
     shape = (1, 3, 1, 1)
-    return photos.sub_(photos.new_tensor(mean).view(shape)).div_(
-        photos.new_tensor(std).view(shape)
-    )
+    return photos.sub_(photos.new_tensor(mean).view(shape)).div_(photos.new_tensor(std).view(shape))
 
 
 class Augment:
@@ -189,7 +187,9 @@ def _sampling_grid(
     columns = torch.arange(width, device=device, dtype=torch.float32).view(1, 1, width, 1)
     rows = torch.arange(height, device=device, dtype=torch.float32).view(1, height, 1, 1)
     shape = (len(matrix), 1, 1, 2)
-    return across.view(shape) * columns + (down.view(shape) * rows + (offset - 1).view(shape))
+    line: torch.Tensor = down.view(shape) * rows + (offset - 1).view(shape)
+    grid: torch.Tensor = across.view(shape) * columns + line
+    return grid
 
 
 def _hue_rotation(angle: torch.Tensor) -> torch.Tensor:

@@ -6,12 +6,12 @@ values; its settings are saved with the model.
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal, Self
+from typing import Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import BaseModel, ConfigDict
 
 from maskwise.config import PreprocessSettings
 from maskwise.errors import PhotoError
@@ -24,13 +24,15 @@ _VERSION: Final = 1
 """Raised when the pixels of `frame` change, so that caches are made anew."""
 
 
-@dataclass(frozen=True)
-class Preprocess:
-    """The preprocessing of one model."""
+class Preprocess(BaseModel):
+    """The preprocessing of one model; the fields are those of `PreprocessSettings`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     height: int
     width: int
     fit: Literal["cover", "contain"]
+    centre: float
     margin: float
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -43,32 +45,13 @@ class Preprocess:
         std: tuple[float, float, float],
     ) -> Self:
         """Build from settings; `mean` and `std` are the backbone's, used where none are set."""
-        return cls(
-            settings.height,
-            settings.width,
-            settings.fit,
-            settings.margin,
-            settings.mean or mean,
-            settings.std or std,
-        )
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Build from what `to_dict` returned.
-
-        Raises:
-            TypeError: a key is missing or unknown.
-        """
-        return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields, for JSON."""
-        return asdict(self)
+        values = settings.model_dump()
+        return cls(**{**values, "mean": settings.mean or mean, "std": settings.std or std})
 
     @property
     def frame_key(self) -> str:
         """A short key of everything that decides the pixels of `frame`."""
-        fields = [_VERSION, self.height, self.width, self.fit, self.margin]
+        fields = [_VERSION, self.height, self.width, self.fit, self.centre, self.margin]
         return hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:16]
 
     def frame(self, photo: PhotoLike, box: Box | None = None) -> NDArray[np.uint8]:
@@ -92,7 +75,7 @@ class Preprocess:
         across, down = (right - left) / self.width, (bottom - top) / self.height
         # a face must stay whole, so a box is padded to the frame's shape, never cut
         choose = min if self.fit == "cover" and not box else max
-        scale = choose(across, down)
+        scale = choose(across, down) * (1.0 if box else self.centre)
         middle_x, middle_y = (left + right) / 2, (top + bottom) / 2
         half_x, half_y = scale * self.width / 2, scale * self.height / 2
         return middle_x - half_x, middle_y - half_y, middle_x + half_x, middle_y + half_y

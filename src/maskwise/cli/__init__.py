@@ -1,0 +1,66 @@
+"""The command line. Each command imports what it needs when it runs, so that help is quick."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from maskwise.cli.data import app as data_app
+from maskwise.cli.demo import demo
+from maskwise.cli.model import evaluate, predict, settings, train
+from maskwise.errors import MaskwiseError
+from maskwise.version import __version__
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Mask wear, gender and age group from photos of faces.",
+)
+app.command()(demo)
+app.add_typer(data_app, name="data")
+app.command()(train)
+app.command()(evaluate)
+app.command()(predict)
+app.command()(settings)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"maskwise {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Mask wear, gender and age group from photos of faces."""
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends with a message and exit code 2."""
+    try:
+        app()
+    except MaskwiseError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "timm", "accelerate", "kornia", "safetensors", "filelock"):
+            raise
+        typer.echo(
+            f"error: this command needs {error.name}: pip install 'maskwise[train]'",
+            err=True,
+        )
+        sys.exit(2)
+    except OSError as error:
+        typer.echo(f"error: {error.filename or ''}: {error.strerror or error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("stopped", err=True)
+        sys.exit(130)

@@ -1,0 +1,316 @@
+"""`maskwise train`, `evaluate`, `predict` and `settings`."""
+
+import csv
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from maskwise.cli.output import console, photo_bar, print_json, print_pairs, print_table
+
+if TYPE_CHECKING:
+    from maskwise.config import CacheSettings, Settings
+    from maskwise.evaluation.evaluate import Evaluation
+    from maskwise.prediction.result import Prediction
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
+Run = Annotated[
+    Path | None,
+    typer.Argument(metavar="RUN", help="A run folder or a model folder; else SM_CHANNEL_MODEL."),
+]
+
+
+def train(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MANIFEST] [KEY=VALUE]...",
+            help="A manifest or a data folder, else SM_CHANNEL_TRAIN; then settings.",
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder; else SM_MODEL_DIR.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A YAML file of settings.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model. `maskwise settings` lists what KEY=VALUE can set."""
+    from dataclasses import asdict
+
+    from maskwise.config import path_or_variable
+    from maskwise.data.inputs import training_manifest
+    from maskwise.training.display import TrainingDisplay
+    from maskwise.training.run import train as run_training
+
+    first = [word for word in words or [] if "=" not in word or Path(word).exists()]
+    overrides = [word for word in words or [] if word not in first]
+    if len(first) > 1:
+        raise typer.BadParameter(f"expected one manifest, got {' and '.join(first)}")
+    source = Path(first[0]) if first else None
+    source = path_or_variable(source, "SM_CHANNEL_TRAIN", "the manifest")
+    out = path_or_variable(out, "SM_MODEL_DIR", "the run folder (--out)")
+    settings = _run_settings(out, config, overrides, resume)
+    manifest = training_manifest(source, out)
+    with TrainingDisplay(out, console()) as display:
+        summary = run_training(manifest, out, settings, display, resume)
+    if os.environ.get("RANK", "0") != "0":
+        return
+    result = asdict(summary)
+    print_json(result) if as_json else _print_summary(result)
+
+
+def _run_settings(out: Path, config: Path | None, overrides: list[str], resume: bool) -> "Settings":
+    from maskwise.config import load_settings
+    from maskwise.training.run import saved_settings
+
+    if resume and not config and not overrides:
+        saved = saved_settings(out)
+        if saved:
+            return saved
+    return load_settings(config, overrides)
+
+
+def _print_summary(result: dict[str, Any]) -> None:
+    metrics = result.pop("metrics")
+    print_pairs("run", result)
+    print_pairs(f"validation after epoch {result['best_epoch']}", metrics)
+
+
+def evaluate(
+    run: Run = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Argument(help="A manifest or a labelled folder; else SM_GROUND_TRUTH_DIR."),
+    ] = None,
+    fold: Annotated[
+        str | None,
+        typer.Option(help="Rows of this fold; else those of val where there are any; or all."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for report.html, evaluation.json and answers.csv."),
+    ] = None,
+    device: Device = "auto",
+    bootstrap: Annotated[int, typer.Option(min=10, help="Samples behind the intervals.")] = 1000,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of the cache, cache.KEY=VALUE.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score a model on people it has not seen, and write a report."""
+    from maskwise.config import load_settings, path_or_variable
+
+    run = path_or_variable(run, "SM_CHANNEL_MODEL", "the run folder")
+    source = path_or_variable(manifest, "SM_GROUND_TRUTH_DIR", "the manifest")
+    cache = load_settings(None, overrides or []).cache
+    folder = out or _output_folder() or run / "evaluation"
+    result = score_run(run, source, fold, folder, cache, device, bootstrap)
+    if as_json:
+        print_json(result)
+        return
+    print_evaluation(result)
+    typer.echo(f"report {result['report']}")
+
+
+def score_run(
+    run: Path,
+    source: Path,
+    fold: str | None,
+    folder: Path,
+    cache: "CacheSettings",
+    device: str = "auto",
+    bootstrap: int = 1000,
+) -> dict[str, Any]:
+    """Score a model, write the report to a folder, and return all figures."""
+    from maskwise.data.inputs import choose_fold, labelled_manifest
+    from maskwise.evaluation.evaluate import evaluate as run_evaluation
+    from maskwise.models.bundle import find_bundle, read_info
+
+    boundaries = read_info(find_bundle(run)).task_boundaries
+    frame, used = choose_fold(labelled_manifest(source, boundaries), fold)
+    with photo_bar("evaluating", len(frame)) as advance:
+        evaluation = run_evaluation(run, frame, cache, device, bootstrap, advance)
+    _write_evaluation(folder, evaluation, run, f"{source} ({used})")
+    return {
+        "run": str(run),
+        "manifest": str(source),
+        "fold": used,
+        "report": str(folder / "report.html"),
+        **evaluation.scores,
+    }
+
+
+def _output_folder() -> Path | None:
+    value = os.environ.get("SM_OUTPUT_DATA_DIR")
+    return Path(value) if value else None
+
+
+def _write_evaluation(folder: Path, evaluation: "Evaluation", run: Path, data: str) -> None:
+    from dataclasses import asdict
+
+    from maskwise.evaluation.evaluate import answers_table, worst_mistakes
+    from maskwise.evaluation.report import read_history, write_report
+    from maskwise.storage import replacing, write_json
+
+    photos = evaluation.frame["photo"]
+    mistakes = [
+        {**asdict(mistake), "photo": photos[mistake.row]} for mistake in worst_mistakes(evaluation)
+    ]
+    info = evaluation.info
+    about = {
+        "model": f"{info.model.backbone}, {info.model.head} head, "
+        f"{info.preprocess.width}x{info.preprocess.height}",
+        "first weights": info.pretrained,
+        "run": str(run),
+        "data": data,
+    }
+    history = read_history(run) or read_history(run.parent)
+    write_json(folder / "evaluation.json", evaluation.scores)
+    with replacing(folder / "answers.csv") as temporary:
+        answers_table(evaluation).write_csv(temporary)
+    write_report(folder / "report.html", evaluation.scores, mistakes, about, history)
+
+
+def print_evaluation(result: dict[str, Any]) -> None:
+    """Print the figures of `score_run` as tables."""
+    rows = [
+        _score_row(task.replace("_", " "), figures)
+        for task, figures in [*result["tasks"].items(), ("18 classes", result["classes"])]
+        if figures["photos"]
+    ]
+    columns = ["", "photos", "accuracy", "macro-F1", "95 %", "balanced accuracy", "95 %", "ECE"]
+    print_table(f"{result['run']} on {result['manifest']} ({result['fold']})", columns, rows)
+    for column, groups in result["groups"].items():
+        if groups:
+            names = ["mask_balanced_accuracy", "gender_accuracy", "age_group_accuracy"]
+            names += ["age_group_balanced_accuracy", "macro_f1"]
+            print_table(
+                f"by {column.replace('_', ' ')}",
+                ["", "photos", *names],
+                [[word, group["photos"], *map(group.get, names)] for word, group in groups.items()],
+            )
+    if result["age"]["photos"]:
+        typer.echo(f"age: mean absolute error {result['age']['mean_absolute_error']:.2f} years")
+
+
+def _score_row(name: str, figures: dict[str, Any]) -> list[object]:
+    return [
+        name,
+        figures["photos"],
+        figures["accuracy"],
+        figures["macro_f1"],
+        "{:.4f} to {:.4f}".format(*figures["macro_f1_interval"]),
+        figures["balanced_accuracy"],
+        "{:.4f} to {:.4f}".format(*figures["balanced_accuracy_interval"]),
+        figures["calibration_error"],
+    ]
+
+
+def predict(
+    run: Run = None,
+    photos: Annotated[
+        list[str] | None,
+        typer.Argument(help="Photos, folders, globs or CSV files of ids; else SM_CHANNEL_EVAL."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The CSV file; else SM_OUTPUT_DATA_DIR/predictions.csv, or the screen."),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--photos", help="Folder of the photos that a CSV file names.")
+    ] = None,
+    device: Device = "auto",
+    workers: Annotated[int, typer.Option(help="Processes that decode.")] = -1,
+    as_json: AsJson = False,
+) -> None:
+    """Answer photos: class 0-17, words and probabilities.
+
+    Photos that cannot be read get a row with the error, and exit code 2 at the end.
+    """
+    from maskwise.config import path_or_variable
+    from maskwise.data.frames import PhotoRef
+    from maskwise.data.inputs import evaluation_photos, find_photos
+    from maskwise.prediction.predictor import Predictor
+
+    run = path_or_variable(run, "SM_CHANNEL_MODEL", "the run folder")
+    if not photos:
+        default = path_or_variable(None, "SM_CHANNEL_EVAL", "the photos")
+        photos = [evaluation_photos(default)]
+    found = find_photos(photos, folder)
+    predictor = Predictor.load(run, device)
+    refs = [PhotoRef(str(path)) for _, path in found]
+    names = [name for name, _ in found]
+    count = (os.cpu_count() or 1) if workers < 0 else workers
+    output = _output_folder()
+    out = out or (output / "predictions.csv" if output else None)
+    with photo_bar("predicting", len(refs)) as advance:
+        answers = _advancing(
+            predictor.predict_files(refs, names, count if len(refs) > 64 else 0), advance
+        )
+        summary = _write_answers(answers, out, as_json)
+    if as_json and out:
+        print_json(summary)
+    for error in summary["errors"][:10]:
+        typer.echo(f"error: {error}", err=True)
+    if summary["errors"]:
+        typer.echo(
+            f"error: {len(summary['errors'])} of {len(refs)} photos could not be read", err=True
+        )
+        raise typer.Exit(2)
+
+
+def _advancing(answers: "Iterable[Prediction]", advance: Any) -> "Iterable[Prediction]":
+    for answer in answers:
+        advance(1)
+        yield answer
+
+
+def _write_answers(
+    answers: "Iterable[Prediction]", out: Path | None, as_json: bool
+) -> dict[str, Any]:
+    """Write one row per answer as it comes; to the screen as CSV or JSON without a file."""
+    from contextlib import ExitStack
+    from sys import stdout
+
+    from maskwise.prediction.result import Prediction
+    from maskwise.storage import replacing
+
+    errors: list[str] = []
+    count = 0
+    rows: list[dict[str, Any]] = []
+    with ExitStack() as stack:
+        file = stdout
+        if out:
+            temporary = stack.enter_context(replacing(out))
+            file = stack.enter_context(temporary.open("w", newline="", encoding="utf-8"))
+        writer = csv.DictWriter(file, list(Prediction("").row()), lineterminator="\n")
+        if out or not as_json:
+            writer.writeheader()
+        for answer in answers:
+            count += 1
+            if answer.error:
+                errors.append(answer.error)
+            if out or not as_json:
+                writer.writerow(answer.row())
+            else:
+                rows.append(answer.row())
+    if as_json and not out:
+        print_json(rows)
+    return {"predictions": str(out) if out else None, "photos": count, "errors": errors}
+
+
+def settings(
+    config: Annotated[Path | None, typer.Option(help="A YAML file of settings.")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print all settings of training as YAML, with what they mean."""
+    from maskwise.config import describe_settings, load_settings
+
+    values = load_settings(config, overrides or [])
+    if as_json:
+        print_json(values.model_dump(mode="json"))
+    else:
+        typer.echo(describe_settings(values), nl=False)

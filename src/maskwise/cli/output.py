@@ -1,0 +1,60 @@
+"""What commands print: results to standard output, the way there to standard error."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+
+def console() -> "Console":
+    """Return the console for progress and remarks: standard error."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON to standard output."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table to standard output."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*["" if value is None else _text(value) for value in row])
+    out = Console()
+    # a table cut to fit would hide figures from a pipe
+    Console(width=None if sys.stdout.isatty() else max(out.width, 160)).print(table)
+
+
+def _text(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def print_pairs(title: str, pairs: Mapping[str, object]) -> None:
+    """Print names and values to standard output."""
+    print_table(title, ["", ""], list(pairs.items()))
+
+
+@contextmanager
+def photo_bar(what: str, total: int) -> "Iterator[Callable[[int], None]]":
+    """Show a progress bar over photos; yield the function that advances it."""
+    from maskwise.progress import photo_progress
+
+    with photo_progress(console()) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda photos: progress.advance(task, photos)

@@ -1,0 +1,143 @@
+"""What a person may name as photos to answer, or as data to train on and to score."""
+
+import csv
+import glob
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from maskwise.data.duplicates import find_twins, fingerprint_photos
+from maskwise.data.manifest import fill_age_groups, read_manifest, write_manifest
+from maskwise.data.sources import PHOTO_SUFFIXES, ImportOptions, import_source
+from maskwise.data.split import VAL, split_manifest
+from maskwise.errors import ManifestError, listed
+from maskwise.labels import TASK_BOUNDARIES
+
+_ID_COLUMNS: Final = ("ImageID", "photo", "path", "image", "file")
+
+
+def find_photos(words: Sequence[str], photos: Path | None = None) -> list[tuple[str, Path]]:
+    """Return (name, path) of every photo meant, in order, each once.
+
+    A folder stands for the photos below it; a CSV file for those in its ImageID (or photo, path)
+    column, found in the folder `photos`, or in `images/` beside the CSV file, or beside it. The
+    name is the id of a CSV file, the path below a folder, or else the path as given.
+
+    Raises:
+        ManifestError: a word names nothing, or a CSV file has no ids; all problems at once.
+    """
+    found: dict[Path, str] = {}
+    problems: list[str] = []
+    for word in words:
+        path = Path(word)
+        if path.is_dir():
+            pairs = _in_folder(path)
+        elif path.suffix.lower() == ".csv" and path.is_file():
+            pairs = _in_csv(path, photos, problems)
+        elif path.is_file():
+            pairs = [(word, path)]
+        else:
+            pairs = [(name, Path(name)) for name in sorted(glob.glob(word, recursive=True))]  # noqa: PTH207
+            pairs = [(name, file) for name, file in pairs if file.is_file()]
+        if not pairs and not problems:
+            problems.append(f"{word}: no photo there")
+        for name, file in pairs:
+            found.setdefault(file, name)
+    if problems:
+        raise ManifestError(f"{len(problems)} problem(s) with the photos:\n{listed(problems)}")
+    return [(name, file) for file, name in found.items()]
+
+
+def _in_folder(folder: Path) -> list[tuple[str, Path]]:
+    return [
+        (str(path.relative_to(folder)), path)
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in PHOTO_SUFFIXES and not path.name.startswith(".")
+    ]
+
+
+def _in_csv(path: Path, photos: Path | None, problems: list[str]) -> list[tuple[str, Path]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        problems.append(f"{path}: {error}")
+        return []
+    column = next((name for name in _ID_COLUMNS if rows and name in rows[0]), None)
+    if column is None:
+        problems.append(f"{path}: expected rows with a column {', '.join(_ID_COLUMNS)}")
+        return []
+    folder = photos or (
+        path.parent / "images" if (path.parent / "images").is_dir() else path.parent
+    )
+    empty = [f"{path}, row {n}: {column} is empty" for n, r in enumerate(rows, 2) if not r[column]]
+    problems += empty
+    return [(row[column], folder / row[column]) for row in rows if row[column]]
+
+
+def evaluation_photos(path: Path) -> str:
+    """Return what stands for an evaluation folder: its info.csv, which gives ids and order."""
+    listing = path / "info.csv"
+    return str(listing if listing.is_file() else path)
+
+
+def labelled_manifest(source: Path, boundaries: tuple[int, int] = TASK_BOUNDARIES) -> pl.DataFrame:
+    """Return the manifest of a file, of a folder that holds one, or of a layout to import.
+
+    Raises:
+        ManifestError: there is none, or it is wrong.
+    """
+    path = _manifest_in(source)
+    if path:
+        return read_manifest(path, boundaries)
+    frame = import_source(source, ImportOptions(source=source.resolve().stem))
+    return fill_age_groups(frame, boundaries)
+
+
+def training_manifest(source: Path, run: Path) -> Path:
+    """Return a manifest with folds: the file, the one in a folder, or a folder imported and split.
+
+    What is imported is written to `run`/manifest.csv.
+
+    Raises:
+        ManifestError: there is none, or it is wrong.
+    """
+    path = _manifest_in(source)
+    if path:
+        return path
+    frame = import_source(source, ImportOptions(source=source.resolve().stem))
+    prints = fingerprint_photos(frame["photo"].to_list(), os.cpu_count() or 1)
+    written = run / "manifest.csv"
+    write_manifest(split_manifest(frame, find_twins(prints)), written)
+    return written
+
+
+def _manifest_in(source: Path) -> Path | None:
+    if source.is_file() or not source.exists():
+        return source
+    for name in ("manifest.csv", "manifest.parquet"):
+        if (source / name).is_file():
+            return source / name
+    return None
+
+
+def choose_fold(frame: pl.DataFrame, fold: str | None) -> tuple[pl.DataFrame, str]:
+    """Return the rows to evaluate and what they are called.
+
+    Without a wish these are the validation rows, where there are any: the others trained.
+
+    Raises:
+        ManifestError: no row has the fold.
+    """
+    folds = sorted(frame["fold"].drop_nulls().unique())
+    if fold is None:
+        fold = VAL if VAL in folds else "all"
+    if fold == "all":
+        return frame, "all rows"
+    rows = frame.filter(pl.col("fold") == fold)
+    if rows.is_empty():
+        raise ManifestError(f"no row is in fold {fold!r}; there are: {', '.join(folds) or 'none'}")
+    return rows, f"fold {fold}"

@@ -1,0 +1,100 @@
+"""Charts as SVG text, to stand inside an HTML page."""
+
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+_INK, _GRID, _BLUE, _ORANGE = "#24303d", "#d8dee6", "#2f6db5", "#d9822b"
+_LINES = (_BLUE, _ORANGE, "#3a9a62", "#9b59b6", "#c0392b")
+
+
+def confusion_chart(confusion: Sequence[Sequence[int]], names: Sequence[str], title: str) -> str:
+    """Return a heat map of a confusion matrix: shares of each true class, counts as text."""
+    counts = np.array(confusion)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = 2.2 + 0.42 * len(names)
+    figure, axes = _figure(side + 1.2, side)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=7)
+    axes.set_yticks(range(len(names)), names, fontsize=7)
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            dark = shares[row, column] > 0.5
+            axes.text(
+                column, row, str(count), ha="center", va="center", fontsize=6,
+                color="white" if dark else _INK,
+            )  # fmt: skip
+    axes.set_xlabel("answered", fontsize=8)
+    axes.set_ylabel("true", fontsize=8)
+    axes.set_title(title, fontsize=9)
+    return _svg(figure)
+
+
+def reliability_chart(bins: Sequence[Mapping[str, float]], title: str) -> str:
+    """Return a reliability diagram: accuracy against confidence, dots sized by photos."""
+    figure, axes = _figure(3.2, 3.0)
+    used = [entry for entry in bins if entry["photos"]]
+    most = max((entry["photos"] for entry in used), default=1)
+    axes.plot([0, 1], [0, 1], color=_GRID, linewidth=1)
+    axes.plot(
+        [entry["confidence"] for entry in used],
+        [entry["accuracy"] for entry in used],
+        color=_BLUE,
+        linewidth=1,
+    )
+    axes.scatter(
+        [entry["confidence"] for entry in used],
+        [entry["accuracy"] for entry in used],
+        s=[8 + 60 * entry["photos"] / most for entry in used],
+        color=_BLUE,
+    )
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
+    axes.set_xlabel("confidence", fontsize=8)
+    axes.set_ylabel("accuracy", fontsize=8)
+    axes.set_title(title, fontsize=9)
+    return _svg(figure)
+
+
+def curves_chart(history: Sequence[Mapping[str, float]], keys: Sequence[str], title: str) -> str:
+    """Return one line per key over the epochs; keys that no epoch has are left out."""
+    figure, axes = _figure(4.6, 2.8)
+    shown = [key for key in keys if any(key in figures for figures in history)]
+    for key, colour in zip(shown, _LINES, strict=False):
+        points = [(figures["epoch"], figures[key]) for figures in history if key in figures]
+        label = key.replace("_", " ")
+        axes.plot(*zip(*points, strict=True), marker="o", markersize=3, color=colour, label=label)
+    axes.set_xlabel("epoch", fontsize=8)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_title(title, fontsize=9)
+    if shown:
+        axes.legend(fontsize=7, frameon=False)
+    return _svg(figure)
+
+
+def bars_chart(labels: Sequence[str], values: Sequence[float], title: str) -> str:
+    """Return vertical bars."""
+    figure, axes = _figure(4.6, 2.6)
+    axes.bar(range(len(values)), values, color=_BLUE)
+    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right", fontsize=7)
+    axes.set_title(title, fontsize=9)
+    return _svg(figure)
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.tick_params(labelsize=7, colors=_INK, length=2)
+    for edge in axes.spines.values():
+        edge.set_color(_GRID)
+    return figure, axes
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]

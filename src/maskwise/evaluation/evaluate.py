@@ -1,0 +1,119 @@
+"""Evaluation of a model on a manifest."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+
+from maskwise.config import CacheSettings, LabelSettings
+from maskwise.data.cache import open_frames
+from maskwise.data.frames import photo_refs
+from maskwise.data.targets import class_codes, task_codes
+from maskwise.errors import ManifestError
+from maskwise.evaluation.scores import evaluation_scores
+from maskwise.labels import TASKS, UNKNOWN
+from maskwise.models.bundle import ModelInfo, load_bundle
+from maskwise.models.inference import (
+    Probabilities,
+    choose_device,
+    expected_age,
+    model_probabilities,
+)
+
+_BATCH = 128
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of a model on the rows of a manifest, and the answers behind them."""
+
+    scores: dict[str, Any]
+    frame: pl.DataFrame
+    answers: Probabilities
+    info: ModelInfo
+    labels: LabelSettings
+
+
+def evaluate(
+    model_path: Path,
+    frame: pl.DataFrame,
+    cache: CacheSettings,
+    device: str = "auto",
+    samples: int = 1000,
+    progress: Callable[[int], None] | None = None,
+) -> Evaluation:
+    """Answer every row of a manifest once and score the answers.
+
+    `samples` is the number of bootstrap samples behind the intervals; `progress` is told how many
+    more photos were answered.
+
+    Raises:
+        ManifestError: there are no rows, none has a label, or photos cannot be decoded.
+        RunError: there is no model, or a damaged one.
+    """
+    model, info = load_bundle(model_path)
+    labels = LabelSettings(
+        task_boundaries=info.task_boundaries, train_boundaries=info.task_boundaries
+    )
+    if all((codes == UNKNOWN).all() for codes in task_codes(frame, labels).values()):
+        raise ManifestError("no row to evaluate carries a label")
+    target = choose_device(device)
+    model.to(target).to(memory_format=torch.channels_last)
+    preprocess = info.preprocess
+    frames = open_frames(photo_refs(frame), preprocess, cache)
+    rows = np.array_split(np.arange(len(frame)), -(-len(frame) // _BATCH))
+    parts = []
+    batches = (torch.from_numpy(batch).to(target) for batch in frames.batches(rows))
+    for part in model_probabilities(model, batches, preprocess):
+        parts.append(part)
+        if progress:
+            progress(len(part.joint))
+    answers = Probabilities.concatenate(parts)
+    ages = expected_age(answers.tasks["age_group"], info.mean_ages)
+    scores = evaluation_scores(frame, labels, answers.joint, answers.tasks, ages, samples)
+    return Evaluation(scores, frame, answers, info, labels)
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong answer of one task."""
+
+    row: int
+    task: str
+    truth: str
+    answer: str
+    confidence: float
+
+
+def worst_mistakes(evaluation: Evaluation, per_task: int = 12) -> list[Mistake]:
+    """Return each task's most confident wrong answers, most confident first."""
+    codes = task_codes(evaluation.frame, evaluation.labels)
+    mistakes = []
+    for task, words in TASKS.items():
+        probabilities = evaluation.answers.tasks[task]
+        answer = probabilities.argmax(axis=1)
+        confidence = probabilities.max(axis=1)
+        wrong = np.flatnonzero((codes[task] != UNKNOWN) & (codes[task] != answer))
+        for row in wrong[np.argsort(-confidence[wrong], kind="stable")][:per_task]:
+            truth, answered = words[codes[task][row]], words[answer[row]]
+            mistakes.append(Mistake(int(row), task, truth, answered, float(confidence[row])))
+    return mistakes
+
+
+def answers_table(evaluation: Evaluation) -> pl.DataFrame:
+    """Return photo, true class, answered class and the 18 probabilities of every row."""
+    truth: NDArray[np.int64] = class_codes(task_codes(evaluation.frame, evaluation.labels))
+    joint = evaluation.answers.joint
+    return pl.DataFrame(
+        {
+            "photo": evaluation.frame["photo"],
+            "truth": pl.Series(truth).replace(UNKNOWN, None),
+            "ans": joint.argmax(axis=1),
+            **{f"p{number}": joint[:, number] for number in range(joint.shape[1])},
+        }
+    )

@@ -1,0 +1,81 @@
+"""Two processes train the weights that one process trains, and count every photo once."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import write_set
+from safetensors.torch import load_file
+
+SETTINGS = [
+    "train.epochs=2",
+    "train.batch_size=10",
+    "optim.lr=1e-3",
+    "model.backbone=test_resnet",
+    "loss.class_weights=sqrt",
+]
+
+
+def launch(processes: int, manifest: Path, out: Path, settings: list[str]) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += [f"--nproc_per_node={processes}", "-m", "maskwise", "train", str(manifest)]
+    done = subprocess.run(
+        [*command, *settings, "--out", str(out), "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["epochs"] == 2  # printed once, by one process
+
+
+def largest_gap(one: Path, other: Path) -> float:
+    """Return the largest difference of any weight, relative to its tensor's largest."""
+    first, second = load_file(one), load_file(other)
+    gaps = [
+        float((first[key] - second[key]).abs().max() / first[key].abs().max().clamp(min=1e-3))
+        for key in first
+        if first[key].is_floating_point()
+    ]
+    return max(gaps)
+
+
+@pytest.mark.parametrize("more", [[], ["train.accumulate=2", "train.batch_size=12"]])
+def test_two_processes_equal_one(tmp_path: Path, tiny: list[str], more: list[str]) -> None:
+    # half the labels unknown, 23 and 37 photos: nothing divides evenly
+    manifest = write_set(tmp_path / "data", train=23, val=37, unknown=True)
+    settings = [*tiny, *SETTINGS, *more]
+    launch(1, manifest, tmp_path / "one", settings)
+    launch(2, manifest, tmp_path / "two", settings)
+    gap = largest_gap(
+        tmp_path / "one" / "last" / "model.safetensors",
+        tmp_path / "two" / "last" / "model.safetensors",
+    )
+    if not more:  # accumulated parts have batch statistics of their own
+        assert gap < 1e-3
+    one, two = (
+        [json.loads(line) for line in (tmp_path / run / "metrics.jsonl").read_text().splitlines()]
+        for run in ("one", "two")
+    )
+    if not more:
+        assert [line["loss"] for line in two] == pytest.approx(
+            [line["loss"] for line in one], rel=1e-4
+        )
+    # accuracies over 37 photos are multiples of one photo's share
+    card = json.loads((tmp_path / "two" / "last" / "model.json").read_text())
+    assert card["data"]["val_photos"] == 37
+
+
+def test_batch_norm_differs_without_synchronisation() -> None:
+    """The guard of the test above: plain batch norm over half a batch gives other weights."""
+    torch.manual_seed(0)
+    norm = torch.nn.BatchNorm2d(3)
+    photos = torch.randn(8, 3, 4, 4) + torch.arange(8.0).view(8, 1, 1, 1)
+    halves = torch.cat([norm(photos[:4]), norm(photos[4:])])
+    assert (norm(photos) - halves).abs().max() > 0.1
