@@ -203,6 +203,10 @@ class TrainSettings(_Section):
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
+        if self.patience >= self.epochs:
+            raise ValueError(
+                f"patience {self.patience} never ends a run of {self.epochs} epochs: lower it"
+            )
         if self.batch_size % self.accumulate:
             raise ValueError(
                 f"batch_size {self.batch_size} cannot be cut into {self.accumulate} equal parts"
@@ -221,6 +225,13 @@ class Settings(_Section):
     optim: OptimSettings = OptimSettings()
     augment: AugmentSettings = AugmentSettings()
     train: TrainSettings = TrainSettings()
+
+    @model_validator(mode="after")
+    def _one_loss(self) -> Self:
+        weights = self.loss.task_weights
+        if self.model.head == "single" and weights != TaskWeights():
+            raise ValueError("the single head has one loss: loss.task_weights acts on multi only")
+        return self
 
 
 def load_settings(file: Path | None = None, overrides: Sequence[str] = ()) -> Settings:

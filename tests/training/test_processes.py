@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import write_set
 from safetensors.torch import load_file
+
+from conftest import write_set
 
 SETTINGS = [
     "train.epochs=2",

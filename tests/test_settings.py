@@ -1,0 +1,90 @@
+"""Settings: every problem at once, by key, with the nearest valid name."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from maskwise.config import (
+    LabelSettings,
+    Settings,
+    describe_settings,
+    load_settings,
+    path_or_variable,
+    setting_keys,
+)
+from maskwise.errors import SettingsError
+
+
+def test_words_win_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("train: {epochs: 7, seed: 3}\nlabels: {drop_ages: [[57, 59]]}\n")
+    settings = load_settings(file, ["train.epochs=9", "preprocess.mean=[0.5, 0.5, 0.5]"])
+    assert (settings.train.epochs, settings.train.seed) == (9, 3)
+    assert settings.labels.drop_ages == ((57, 59),)
+    assert settings.preprocess.mean == (0.5, 0.5, 0.5)
+
+
+def test_every_problem_is_listed_with_its_key() -> None:
+    with pytest.raises(SettingsError) as raised:
+        load_settings(
+            None, ["train.epoch=3", "optim.lr=-1", "model.head=three", "nonsense", "augment.flip=2"]
+        )
+    text = str(raised.value)
+    assert "5 wrong setting(s)" in text
+    assert "train.epoch: no such setting; did you mean train.epochs?" in text
+    assert "optim.lr: input should be greater than 0, got -1" in text
+    assert "model.head" in text
+    assert "'nonsense' is not of the form section.key=value" in text
+    assert "augment.flip" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["labels.task_boundaries=[60, 30]"], "must rise"),
+        (["labels.drop_ages=[[60, 120]]"], "leaves no age of the old group"),
+        (["model.dropout=0.2"], "set hidden"),
+        (["train.batch_size=10", "train.accumulate=3"], "cannot be cut into 3"),
+        (["loss.task_weights={mask: 0, gender: 0, age_group: 0}"], "at least one task"),
+        (["model.head=single", "loss.task_weights.mask=2"], "single head has one loss"),
+        (["train.patience=9", "train.epochs=5"], "never"),
+    ],
+)
+def test_contradictions_are_refused(words: list[str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        load_settings(None, words)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"a: [", "is not YAML"), (b"- 1", "expected sections"), (b"\xff\xfe\x00", "cannot read")],
+)
+def test_bad_files(tmp_path: Path, content: bytes, message: str) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_bytes(content)
+    with pytest.raises(SettingsError, match=message):
+        load_settings(file)
+    with pytest.raises(SettingsError, match="missing.yaml"):
+        load_settings(tmp_path / "missing.yaml")
+
+
+def test_description_is_read_back_and_names_every_key() -> None:
+    settings = load_settings(None, ["train.epochs=11"])
+    text = describe_settings(settings)
+    assert Settings.model_validate(yaml.safe_load(text)) == settings
+    for key in setting_keys():
+        assert f"{key.rpartition('.')[2]}: " in text
+
+
+def test_dropped_ages_include_both_ends() -> None:
+    labels = LabelSettings(drop_ages=((27, 29), (57, 59)))
+    assert [age for age in range(120) if labels.drops(age)] == [27, 28, 29, 57, 58, 59]
+
+
+def test_variables_stand_in_for_paths() -> None:
+    given = {"SM_MODEL_DIR": "/models"}
+    assert path_or_variable(None, "SM_MODEL_DIR", "the folder", given) == Path("/models")
+    assert path_or_variable(Path("x"), "SM_MODEL_DIR", "the folder", given) == Path("x")
+    with pytest.raises(SettingsError, match="the folder is missing: give it, or set SM_MODEL_DIR"):
+        path_or_variable(None, "SM_MODEL_DIR", "the folder", {})
