@@ -65,7 +65,7 @@ def test_bad_files(tmp_path: Path, content: bytes, message: str) -> None:
     file.write_bytes(content)
     with pytest.raises(SettingsError, match=message):
         load_settings(file)
-    with pytest.raises(SettingsError, match="missing.yaml"):
+    with pytest.raises(SettingsError, match=r"missing\.yaml"):
         load_settings(tmp_path / "missing.yaml")
 
 

@@ -74,6 +74,13 @@ def test_round_trip(name: str, tmp_path: Path) -> None:
     assert stored["photo"].to_list() == ["images/1.jpg", "images/2.jpg", str(third)]
 
 
+def test_ids_of_digits_stay_text(tmp_path: Path) -> None:
+    frame = read_manifest(write_csv(tmp_path, "a.jpg,000001,,,,,,007,00", "b.jpg,1,,,,,,7,1"))
+    assert frame["person"].to_list() == ["000001", "1"]
+    assert frame["source"].to_list() == ["007", "7"]
+    assert frame["fold"].to_list() == ["00", "1"]
+
+
 def test_moved_folder_still_reads(tmp_path: Path) -> None:
     photos = make_photos(tmp_path / "old", "1.jpg")
     frame = manifest_from_rows([{"photo": str(photos[0]), "person": "1", "source": "x"}])

@@ -296,6 +296,15 @@ def test_twins_are_found_across_blocks_of_the_comparison(monkeypatch: pytest.Mon
         assert [(twin.first, twin.second) for twin in find_twins(prints)] == expected
 
 
+def test_photos_of_one_hash_are_twins_only_if_their_pixels_agree() -> None:
+    draw = np.random.default_rng(0)
+    base = draw.normal(size=576)
+    rows = [base, *(base + draw.normal(scale=gap, size=576) for gap in (0.2, 0.32))]
+    same_hash = np.zeros(3, dtype=np.uint64)
+    prints = duplicates.Fingerprints(["a", "b", "c"], same_hash, np.array(rows, dtype=np.float32))
+    assert [(twin.first, twin.second) for twin in find_twins(prints)] == [(0, 1)]
+
+
 def test_twins_table_names_both_photos() -> None:
     table = twins_table(two_folds(), [Twin(0, 3, 0.12345)])
     row = table.row(0, named=True)

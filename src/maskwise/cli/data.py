@@ -32,10 +32,10 @@ def samples(
     """Draw a sample set of invented people in the competition's layout."""
     from dataclasses import asdict
 
-    from maskwise.data.samples import write_samples
+    from maskwise.data.samples import PHOTOS, default_eval_people, write_samples
 
-    total = people + (eval_people or 0)
-    with photo_bar("drawing", total * 7) as advance:
+    others = default_eval_people(people) if eval_people is None else eval_people
+    with photo_bar("drawing", (people + others) * len(PHOTOS)) as advance:
         summary = write_samples(
             out, people=people, seed=seed, eval_people=eval_people, progress=advance
         )

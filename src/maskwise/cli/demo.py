@@ -13,10 +13,11 @@ _SETTINGS = (
     "preprocess.height=144",
     "preprocess.width=112",
     "preprocess.centre=0.75",
-    "train.epochs=3",
+    "train.epochs=4",
     "train.batch_size=32",
     "train.checkpoint_steps=0",
     "train.ema=0",
+    "loss.class_weights=sqrt",
     "optim.lr=4e-3",
 )
 
@@ -39,13 +40,13 @@ def demo(
     settings = [*_SETTINGS, f"train.seed={seed}", f"cache.folder={out / 'cache'}"]
     settings += overrides or []
     _say(
-        f"maskwise data samples {drawn} --people {people} --seed {seed} --eval-people {people // 3}"
+        f"maskwise data samples {drawn} --people {people} --seed {seed}"
     )
-    samples(drawn, people=people, seed=seed, eval_people=people // 3)
+    samples(drawn, people=people, seed=seed)
     _say(f"maskwise data import {drawn / 'train'} --out {manifest}")
     import_(drawn / "train", out=manifest)
-    _say(f"maskwise data split {manifest} --val 0.1")
-    split(manifest, val=0.1, seed=seed)
+    _say(f"maskwise data split {manifest} --val 0.15 --seed {seed}")
+    split(manifest, val=0.15, seed=seed)
     _say(f"maskwise train {manifest} --out {run} {' '.join(settings)}")
     train([str(manifest), *settings], out=run)
     predictions = out / "predictions.csv"

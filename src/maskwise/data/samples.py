@@ -66,13 +66,18 @@ def write_samples(
         ManifestError: `out` exists and is no empty folder.
         StorageError: a file cannot be written.
     """
-    others = max(_FEWEST_EVAL, people // 3) if eval_people is None else eval_people
+    others = default_eval_people(people) if eval_people is None else eval_people
     _check(out, people, others, seed)
     tick = progress or (lambda _: None)
     with replacing_folder(out.resolve()) as folder:
         _write_train(folder / "train", people, seed, tick)
         _write_eval(folder / "eval", others, seed, tick)
     return SampleSummary(people, others, people * len(PHOTOS), others * len(PHOTOS))
+
+
+def default_eval_people(people: int) -> int:
+    """Return how many people are drawn for evaluation beside `people` to train on."""
+    return max(_FEWEST_EVAL, people // 3)
 
 
 def _check(out: Path, people: int, eval_people: int, seed: int) -> None:

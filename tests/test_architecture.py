@@ -1,0 +1,82 @@
+"""Light commands start fast and work without a training framework."""
+
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BLOCK = (
+    "import sys\n"
+    "class Refuse:\n"
+    "    def find_spec(self, name, path=None, target=None):\n"
+    "        if name.split('.')[0] in {'torch', 'timm', 'kornia', 'accelerate', 'safetensors'}:\n"
+    "            raise ModuleNotFoundError(f'No module named {name!r}', name=name.split('.')[0])\n"
+    "sys.meta_path.insert(0, Refuse())\n"
+)
+MAIN = "import maskwise.cli\nmaskwise.cli.main()"
+
+
+def run_without_torch(script: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", BLOCK + script], capture_output=True, text=True, check=False
+    )
+
+
+def light_modules() -> list[str]:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    modules: list[str] = next(
+        contract["source_modules"] for contract in contracts if contract["type"] == "forbidden"
+    )
+    return modules
+
+
+def test_light_modules_import_without_torch() -> None:
+    modules = light_modules()
+    assert len(modules) > 15
+    done = run_without_torch("\n".join(f"import {name}" for name in ["maskwise", *modules]))
+    assert done.returncode == 0, done.stderr
+
+
+def test_architecture_page_marks_the_light_modules() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    for name in light_modules():
+        if name.count(".") > 1 and not name.endswith(("drawn", "charts")):
+            line = next(text for text in page.splitlines() if f"{name.split('.')[-1]}.py" in text)
+            assert " light " in line, name
+
+
+def test_data_commands_work_without_torch(tmp_path: Path) -> None:
+    words = ["data", "samples", str(tmp_path / "s"), "--people", "1", "--eval-people", "1"]
+    done = run_without_torch(
+        f"sys.argv = ['maskwise', *{words}]\nimport maskwise.cli as c\nc.main()"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_training_without_torch_says_what_to_install(tmp_path: Path) -> None:
+    words = ["train", "m.csv", "--out", str(tmp_path / "r")]
+    done = run_without_torch(
+        f"sys.argv = ['maskwise', *{words}]\nimport maskwise.cli as c\nc.main()"
+    )
+    assert done.returncode == 2
+    assert "pip install 'maskwise[train]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["--help"], ["data", "--help"], ["--version"]])
+def test_help_is_quick(words: list[str]) -> None:
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "maskwise", *words], capture_output=True, text=True, check=True
+        )
+        times.append(time.perf_counter() - start)
+        assert done.stdout
+    # the fastest of a few: the machine may be busy with other tests
+    assert min(times) < 0.5

@@ -1,0 +1,35 @@
+"""`maskwise demo`, made small: its last two lines, its report, and what it refuses to replace."""
+
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from maskwise.cli import app
+
+SMALL = (
+    "--people", "12",
+    "--set", "model.backbone=test_efficientnet",
+    "--set", "model.pretrained=none",
+    "--set", "train.epochs=1",
+    "--set", "cache.workers=0",
+)  # fmt: skip
+
+
+def test_demo_ends_with_report_and_score(tmp_path: Path) -> None:
+    out = tmp_path / "demo"
+    for _ in range(2):  # a second demo replaces the first
+        result = CliRunner().invoke(app, ["demo", "--out", str(out), *SMALL])
+        assert result.exit_code == 0, result.output + repr(result.exception)
+        report, score = result.stdout.splitlines()[-2:]
+        assert report == f"report {out / 'report.html'}"
+        assert 0 <= float(score.removeprefix("macro-F1 ")) <= 1
+    assert "macro-F1 over the classes present" in (out / "report.html").read_text()
+    assert len((out / "predictions.csv").read_text().splitlines()) == 6 * 7 + 1
+
+
+def test_demo_keeps_other_peoples_folders(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.txt"
+    mine.write_text("precious")
+    result = CliRunner().invoke(app, ["demo", "--out", str(tmp_path), *SMALL])
+    assert "holds other things" in str(result.exception)
+    assert mine.read_text() == "precious"
