@@ -93,11 +93,17 @@ def manifest_of(data: Command, folder: Path) -> Path:
 def test_import_writes_a_manifest_and_says_what(data: Command, folder: Path) -> None:
     out = folder.parent / "made" / "set.parquet"
     result = data("import", folder, "--out", out, "--json").json
-    assert result == {"manifest": str(out), "layout": "competition", "photos": 60, "people": 20}
+    assert result == {
+        "manifest": str(out),
+        "layout": "competition",
+        "photos": 60,
+        "people": 20,
+        "skipped": 0,
+    }
     frame = read_manifest(out)
     assert frame["person"].unique().sort()[0] == "000000"
     assert frame["source"].unique().to_list() == ["comp"]
-    shown = data("import", folder, "--out", out, "--name", "mine")
+    shown = data("import", folder, "--out", out, "--name", "mine", "--force")
     assert (shown.code, "competition" in shown.out, "60" in shown.out) == (0, True, True)
     assert read_manifest(out)["source"].unique().to_list() == ["mine"]
 
@@ -274,7 +280,7 @@ def test_merge(data: Command, folder: Path, tmp_path: Path) -> None:
     assert (result["photos"], result["people"], result["sources"]) == (61, 21, "comp, utk")
     assert read_manifest(out)["photo"].n_unique() == 61
     before = out.read_bytes()
-    assert "overlap" in data.refused("merge", first, first, "--out", out)
+    assert "overlap" in data.refused("merge", first, first, "--out", out, "--force")
     assert "Missing option" in data.refused("merge", first, second)
     assert out.read_bytes() == before
 

@@ -1,13 +1,15 @@
 """Every layout of photos and labels: how it is known, what its rows say, what is refused."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from maskwise.data.sources import ImportOptions, detect_layout, import_source
-from maskwise.errors import ManifestError
+from maskwise.data.options import ImportOptions
+from maskwise.data.sources import detect_layout, import_source
+from maskwise.errors import ManifestError, SettingsError
 
 PHOTO = b"not decoded here"
 
@@ -209,11 +211,11 @@ def test_mask_folders_group_the_faces_of_one_photo(tmp_path: Path) -> None:
     frame = imported(tmp_path)
     assert sorted(rows(frame, tmp_path, "person", "mask")) == [
         ("Incorrect/ilc-00ab-3.jpg", "s:ilc-00ab", "incorrect"),
-        ("Incorrect/maf-000010.jpg", "s:maf-000010", "incorrect"),
+        ("Incorrect/maf-000010.jpg", "s:Incorrect/maf-000010", "incorrect"),
         ("wear/ilc-00ab-0.jpg", "s:ilc-00ab", "wear"),
         ("wear/ilc-00ab-14.jpg", "s:ilc-00ab", "wear"),
-        ("wear/maf-000009.jpg", "s:maf-000009", "wear"),
-        ("without_mask/maf-000011.png", "s:maf-000011", "not_wear"),
+        ("wear/maf-000009.jpg", "s:wear/maf-000009", "wear"),
+        ("without_mask/maf-000011.png", "s:without_mask/maf-000011", "not_wear"),
     ]
 
 
@@ -225,8 +227,8 @@ def test_person_pattern_names_the_person(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pattern", ["(", "[a-z]+"], ids=["broken", "without a group"])
 def test_wrong_person_pattern_is_refused(pattern: str, tmp_path: Path) -> None:
-    touch(tmp_path / "wear", "anna.jpg")
-    assert pattern in refusal(tmp_path, person_pattern=pattern)
+    with pytest.raises(SettingsError, match=re.escape(f"--person-pattern {pattern}")):
+        ImportOptions("s", person_pattern=pattern)
 
 
 # --- Pascal VOC
@@ -267,9 +269,9 @@ def test_wrong_voc_files_are_all_listed(tmp_path: Path) -> None:
     write_voc(tmp_path, "lost.xml", ("wear", "1 2 3 4"))
     (tmp_path / "broken.xml").write_text("<annotation><object>")
     message = refusal(tmp_path)
-    assert "5 wrong file(s)" in message
+    assert "5 problem(s)" in message
     assert all(f"{name}.xml:" in message for name in ("broken", "name", "box", "corner", "lost"))
-    assert "object 'helmet' is none of face, wear" in message
+    assert "object 'helmet'; expected face, wear" in message
     assert f"no photo at {tmp_path}/lost.jpg" in message
 
 
@@ -303,8 +305,8 @@ def test_csv_columns_and_values_are_translated(tmp_path: Path) -> None:
         photos=tmp_path / "pics",
     )
     assert rows(frame, tmp_path / "pics", "person", "gender", "mask") == [
-        ("a-1.jpg", "s:a", "female", "incorrect"),
-        ("a-2.jpg", "s:a", "male", None),
+        ("a-1.jpg", "s:a-1", "female", "incorrect"),
+        ("a-2.jpg", "s:a-2", "male", None),
     ]
 
 
@@ -317,7 +319,7 @@ def test_wrong_csv_values_name_their_rows(tmp_path: Path) -> None:
     lines = ["a.jpg,m,45,1 2 3 4", "b.jpg,x,45,", "c.jpg,f,130,", "d.jpg,f,old,", ",f,4,"]
     path = write_csv(tmp_path / "t.csv", "photo,gender,age,box", *lines, "e.jpg,f,4,1 2 3")
     message = refusal(path)
-    assert "5 wrong value(s)" in message
+    assert "5 problem(s)" in message
     assert "row 2:" not in message
     assert "row 3: gender: 'x' is none of male, female" in message
     assert "--value gender:x=WORD" in message
@@ -331,7 +333,7 @@ def test_wrong_csv_columns_are_all_listed(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "t.csv", "name,sex", "a.jpg,m")
     message = refusal(path, columns={"age": "Alter", "colour": "sex"})
     assert "the file has no column 'Alter'" in message
-    assert "--column colour=...: expected one of photo, person" in message
+    assert "--column colour: expected one of photo, person" in message
     assert "no photo column among: name, sex" in message
 
 
@@ -359,3 +361,17 @@ def test_layout_of_a_folder_cannot_read_a_file(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "t.csv", "photo", "a.jpg")
     assert "the layout voc needs a folder" in refusal(path, "voc")
     assert "cannot read" in refusal(tmp_path, "csv")
+
+
+def test_folders_that_are_misspelt_are_named_or_skipped(tmp_path: Path) -> None:
+    touch(tmp_path / "wear", "a.jpg")
+    touch(tmp_path / "incorect", "b.jpg", "c.jpg")
+    assert "incorect: 2 photos; expected a folder named wear" in refusal(tmp_path)
+    options = ImportOptions("s", skip_bad=True)
+    assert len(import_source(tmp_path, options)) == 1
+    assert len(options.skipped) == 1
+
+
+def test_plain_numbers_after_a_dash_are_photos_of_their_own(tmp_path: Path) -> None:
+    touch(tmp_path / "wear", "face-1.jpg", "face-2.jpg", "7-0.jpg", "7-1.jpg")
+    assert imported(tmp_path)["person"].n_unique() == 3

@@ -7,7 +7,8 @@ import typer
 
 from maskwise.cli.data import app as data_app
 from maskwise.cli.demo import demo
-from maskwise.cli.model import evaluate, predict, settings, train
+from maskwise.cli.model import evaluate, settings, train
+from maskwise.cli.predict import predict
 from maskwise.errors import MaskwiseError
 from maskwise.version import __version__
 

@@ -1,4 +1,4 @@
-"""`maskwise data`: samples, import, merge, split, check, stats."""
+"""`maskwise data`: samples, import, merge, stats; split and check are in folds.py."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,19 +6,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maskwise.cli.output import console, photo_bar, print_json, print_pairs, print_table
+from maskwise.cli.folds import check, split
+from maskwise.cli.output import (
+    AsJson,
+    ManifestPath,
+    console,
+    photo_bar,
+    print_json,
+    print_pairs,
+    print_table,
+)
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from maskwise.data.duplicates import Fingerprints, Twin
-
 app = typer.Typer(no_args_is_help=True, help="Make, import, split and check data sets.")
 
-ManifestPath = Annotated[Path, typer.Argument(metavar="MANIFEST", help="A .csv or .parquet file.")]
 Out = Annotated[Path, typer.Option("--out", help="The manifest to write (.csv or .parquet).")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Workers = Annotated[int | None, typer.Option(help="Processes; 0 works in this one.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace a manifest that is there.")]
 
 
 @app.command()
@@ -68,30 +73,40 @@ def import_(
     person_pattern: Annotated[
         str | None, typer.Option(help="Regular expression; its first group is the person.")
     ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out what cannot be understood.")
+    ] = False,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Turn a folder of labelled photos, or a CSV file, into a manifest."""
     from maskwise.config import path_or_variable
     from maskwise.data.manifest import write_manifest
-    from maskwise.data.sources import ImportOptions, detect_layout, import_source
+    from maskwise.data.options import ImportOptions
+    from maskwise.data.sources import detect_layout, import_source
 
     source = path_or_variable(source, "SM_CHANNEL_TRAIN", "the folder to import")
+    _keep_existing(out, force)
     options = ImportOptions(
         source=name or source.resolve().stem,
         columns=_pairs(column or [], "--column"),
         values=_values(value or []),
         photos=photos,
         person_pattern=person_pattern,
+        skip_bad=skip_bad,
     )
     layout = layout or detect_layout(source)
     frame = import_source(source, options, layout)
     _check_photos_exist(frame)
     write_manifest(frame, out)
+    for problem in options.skipped:
+        console().print(f"skipped {problem}", highlight=False, soft_wrap=True)
     result = {
         "manifest": str(out),
         "layout": layout,
         "photos": len(frame),
         "people": frame["person"].n_unique(),
+        "skipped": len(options.skipped),
     }
     print_json(result) if as_json else print_pairs("imported", result)
 
@@ -103,12 +118,18 @@ def merge(
     same_people: Annotated[
         bool, typer.Option(help="A person id in two manifests is the same person.")
     ] = False,
+    prefix_people: Annotated[
+        bool, typer.Option(help="Put the source before each person id, to tell them apart.")
+    ] = False,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Join manifests into one."""
     from maskwise.data.manifest import merge_manifests, read_manifest, write_manifest
 
-    frame = merge_manifests([read_manifest(path) for path in manifests], same_people)
+    _keep_existing(out, force)
+    frames = [read_manifest(path) for path in manifests]
+    frame = merge_manifests(frames, same_people, prefix_people)
     write_manifest(frame, out)
     result = {
         "manifest": str(out),
@@ -119,65 +140,8 @@ def merge(
     print_json(result) if as_json else print_pairs("merged", result)
 
 
-@app.command()
-def split(
-    manifest: ManifestPath,
-    out: Annotated[
-        Path | None, typer.Option(help="Where to write; else over the manifest.")
-    ] = None,
-    val: Annotated[float, typer.Option(help="Share of people that validates.")] = 0.2,
-    folds: Annotated[int, typer.Option(help="Number of folds; 0 makes train and val.")] = 0,
-    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
-    reassign: Annotated[bool, typer.Option(help="Forget the folds that are there.")] = False,
-    twins: Annotated[
-        Path | None, typer.Option(help="Where to write the pairs of nearly equal photos (.csv).")
-    ] = None,
-    workers: Workers = None,
-    as_json: AsJson = False,
-) -> None:
-    """Assign people to folds, stratified by gender and age; nearly equal photos stay together."""
-    from maskwise.data.manifest import read_manifest, write_manifest
-    from maskwise.data.split import check_leaks, split_manifest
-
-    frame = read_manifest(manifest)
-    prints, found = _twins(frame, workers)
-    frame = split_manifest(frame, found, val, folds, seed, reassign)
-    check_leaks(frame, prints.digests, found)
-    write_manifest(frame, out or manifest)
-    result = _split_result(frame, found, out or manifest, twins)
-    if as_json:
-        print_json(result)
-        return
-    print_table(
-        "folds",
-        ["fold", "photos", "people"],
-        [(fold["fold"], fold["photos"], fold["people"]) for fold in result["folds"]],
-    )
-    _print_twins(result["twins"])
-
-
-@app.command()
-def check(
-    manifest: ManifestPath,
-    twins: Annotated[
-        Path | None, typer.Option(help="Where to write the pairs of nearly equal photos (.csv).")
-    ] = None,
-    workers: Workers = None,
-    as_json: AsJson = False,
-) -> None:
-    """Check that no person, no file and no nearly equal photo stands in two folds."""
-    from maskwise.data.manifest import read_manifest
-    from maskwise.data.split import check_leaks
-
-    frame = read_manifest(manifest)
-    prints, found = _twins(frame, workers)
-    result = _split_result(frame, found, manifest, twins)
-    check_leaks(frame, prints.digests, found)
-    if as_json:
-        print_json(result)
-        return
-    _print_twins(result["twins"])
-    typer.echo("no leak between folds")
+app.command()(split)
+app.command()(check)
 
 
 @app.command()
@@ -213,54 +177,12 @@ def _print_rows(title: str, rows: Sequence[dict[str, Any]]) -> None:
         print_table(title, list(rows[0]), [list(row.values()) for row in rows])
 
 
-def _twins(frame: "pl.DataFrame", workers: int | None) -> "tuple[Fingerprints, list[Twin]]":
-    import os
+def _keep_existing(out: Path, force: bool) -> None:
+    """Refuse to replace a manifest, which may hold edits and folds, unless asked to."""
+    from maskwise.errors import ManifestError
 
-    from maskwise.data.duplicates import find_twins, fingerprint_photos
-
-    with photo_bar("comparing photos", len(frame)) as advance:
-        count = (os.cpu_count() or 1) if workers is None else workers
-        prints = fingerprint_photos(frame["photo"].to_list(), count, advance)
-    return prints, find_twins(prints)
-
-
-def _split_result(
-    frame: "pl.DataFrame", found: "list[Twin]", manifest: Path, twins: Path | None
-) -> dict[str, Any]:
-    from maskwise.data.split import twins_table
-    from maskwise.data.stats import manifest_stats
-    from maskwise.storage import replacing
-
-    table = twins_table(frame, found)
-    if twins:
-        with replacing(twins) as temporary:
-            table.write_csv(temporary)
-    across = table.filter(table["person"] != table["twin_person"])
-    other_age = across["age"] != across["twin_age"]
-    return {
-        "manifest": str(manifest),
-        "folds": manifest_stats(frame)["folds"],
-        "twins": {
-            "pairs": len(table),
-            "pairs_across_people": len(across),
-            "pairs_of_other_age": int(other_age.sum()),
-            "list": str(twins) if twins else None,
-            "first": across.head(5).to_dicts(),
-        },
-    }
-
-
-def _print_twins(twins: dict[str, Any]) -> None:
-    console().print(
-        f"{twins['pairs_across_people']} pairs of nearly equal photos under different person ids, "
-        f"{twins['pairs_of_other_age']} of them with different ages; each pair counts as one person"
-    )
-    for pair in twins["first"]:
-        console().print(
-            f"  {pair['photo']} ~ {pair['twin_photo']}", soft_wrap=True, highlight=False
-        )
-    if twins["pairs_across_people"] > len(twins["first"]) and not twins["list"]:
-        console().print("  ... give --twins FILE.csv for all of them")
+    if out.exists() and not force:
+        raise ManifestError(f"{out} is there already; name another file, or add --force")
 
 
 def _check_photos_exist(frame: "pl.DataFrame") -> None:

@@ -31,17 +31,17 @@ def demo(
     ] = None,
 ) -> None:
     """Draw a sample set, train on it, score people never seen, predict, and write a report."""
-    from maskwise.cli.data import import_, samples, split
-    from maskwise.cli.model import predict, print_evaluation, score_run, train
+    from maskwise.cli.data import import_, samples
+    from maskwise.cli.folds import split
+    from maskwise.cli.model import print_evaluation, score_run, train
+    from maskwise.cli.predict import predict
     from maskwise.config import load_settings
 
     _clear(out)
     drawn, manifest, run = out / "samples", out / "manifest.csv", out / "run"
     settings = [*_SETTINGS, f"train.seed={seed}", f"cache.folder={out / 'cache'}"]
     settings += overrides or []
-    _say(
-        f"maskwise data samples {drawn} --people {people} --seed {seed}"
-    )
+    _say(f"maskwise data samples {drawn} --people {people} --seed {seed}")
     samples(drawn, people=people, seed=seed)
     _say(f"maskwise data import {drawn / 'train'} --out {manifest}")
     import_(drawn / "train", out=manifest)

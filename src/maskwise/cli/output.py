@@ -1,10 +1,12 @@
-"""What commands print: results to standard output, the way there to standard error."""
+"""What commands share: arguments, and printing results to stdout, the way there to stderr."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.console import Console
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
+ManifestPath = Annotated[Path, typer.Argument(metavar="MANIFEST", help="A .csv or .parquet file.")]
+Run = Annotated[
+    Path | None,
+    typer.Argument(metavar="RUN", help="A run folder or a model folder; else SM_CHANNEL_MODEL."),
+]
 
 
 def console() -> "Console":
@@ -58,3 +69,9 @@ def photo_bar(what: str, total: int) -> "Iterator[Callable[[int], None]]":
     with photo_progress(console()) as progress:
         task = progress.add_task(what, total=total)
         yield lambda photos: progress.advance(task, photos)
+
+
+def output_folder() -> Path | None:
+    """Return the folder that SM_OUTPUT_DATA_DIR names, if it is set."""
+    value = os.environ.get("SM_OUTPUT_DATA_DIR")
+    return Path(value) if value else None

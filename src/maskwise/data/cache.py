@@ -89,6 +89,8 @@ class FrameCache:
 
     def __init__(self, folder: Path, preprocess: Preprocess) -> None:
         self._folder = folder
+        self._index = folder / "index.sqlite"
+        self._frames = folder / "frames.u8"
         self._preprocess = preprocess
         self._frame_bytes = preprocess.height * preprocess.width * 3
 
@@ -103,29 +105,28 @@ class FrameCache:
         """
         with storage_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-            with (
-                FileLock(self._folder / "lock"),
-                closing(self._connect()) as index,
-            ):
+            with FileLock(self._folder / "lock"):
                 try:
-                    rows, digests = self._complete(index, photos, workers, progress)
+                    rows, digests = self._open_index(photos, workers, progress)
                 except sqlite3.OperationalError as error:
                     raise StorageError(
                         f"cannot write the cache {self._folder}: {error}; free some space, or set "
                         "cache.folder to another disk or cache.limit_gb to 0"
                     ) from error
+                except sqlite3.DatabaseError:
+                    self._index.unlink()  # a damaged index costs a new decoding, nothing else
+                    rows, digests = self._open_index(photos, workers, progress)
         return CachedFrames(self._map(), rows, digests)
 
-    def _connect(self) -> sqlite3.Connection:
-        path = self._folder / "index.sqlite"
-        try:
-            index = sqlite3.connect(path)
+    def _open_index(
+        self, photos: Sequence[PhotoRef], workers: int, progress: Progress | None
+    ) -> tuple[NDArray[np.int64], list[str]]:
+        if not self._index.is_file():
+            # frames that no index names go, and a process that still reads them keeps its own
+            self._frames.unlink(missing_ok=True)
+        with closing(sqlite3.connect(self._index)) as index:
             index.executescript(_SCHEMA)
-        except sqlite3.DatabaseError:
-            path.unlink(missing_ok=True)  # a damaged index costs a new decoding, nothing else
-            index = sqlite3.connect(path)
-            index.executescript(_SCHEMA)
-        return index
+            return self._complete(index, photos, workers, progress)
 
     def _complete(
         self,
@@ -151,10 +152,11 @@ class FrameCache:
         return np.array(rows, dtype=np.int64), digests
 
     def _stored_rows(self, index: sqlite3.Connection) -> _Rows:
-        """Return (digest, box) -> row, without rows that a shortened file no longer holds."""
-        path = self._folder / "frames.u8"
-        held = path.stat().st_size // self._frame_bytes if path.is_file() else 0
-        rows = index.execute("SELECT digest, box, row FROM frames WHERE row < ?", (held,))
+        """Return (digest, box) -> row; rows that a shortened file no longer holds are forgotten."""
+        size = self._frames.stat().st_size if self._frames.is_file() else 0
+        index.execute("DELETE FROM frames WHERE row >= ?", (size // self._frame_bytes,))
+        index.commit()
+        rows = index.execute("SELECT digest, box, row FROM frames")
         return {(digest, box): row for digest, box, row in rows}
 
     def _append(
@@ -168,9 +170,8 @@ class FrameCache:
     ) -> list[str]:
         """Decode photos and write them behind the last row; return what could not be decoded."""
         problems = []
-        path = self._folder / "frames.u8"
-        path.touch()
-        with path.open("r+b") as file:
+        self._frames.touch()
+        with self._frames.open("r+b") as file:
             row = max(stored.values(), default=-1) + 1
             file.seek(row * self._frame_bytes)
             results = _read_all(missing, self._preprocess, workers)
@@ -198,12 +199,11 @@ class FrameCache:
         return problems
 
     def _map(self) -> Frames:
-        path = self._folder / "frames.u8"
         shape = (self._preprocess.height, self._preprocess.width, 3)
-        count = path.stat().st_size // self._frame_bytes
+        count = self._frames.stat().st_size // self._frame_bytes
         if not count:
             return np.empty((0, *shape), dtype=np.uint8)
-        return np.memmap(path, dtype=np.uint8, mode="r", shape=(count, *shape))
+        return np.memmap(self._frames, dtype=np.uint8, mode="r", shape=(count, *shape))
 
 
 def _commit(descriptor: int, flush: Callable[[], None], index: sqlite3.Connection) -> None:

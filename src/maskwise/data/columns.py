@@ -3,14 +3,15 @@
 import csv
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from maskwise.data.manifest import MAX_AGE, parse_box
+import polars as pl
+
+from maskwise.data.boxes import parse_box
+from maskwise.data.checks import MAX_AGE, whole_ages
+from maskwise.data.options import ImportOptions, Row
 from maskwise.errors import ManifestError, listed
 from maskwise.labels import TASKS
-
-if TYPE_CHECKING:
-    from maskwise.data.sources import ImportOptions
 
 _COLUMN_NAMES: Final[dict[str, tuple[str, ...]]] = {
     "photo": ("photo", "path", "image", "file", "filename", "file_name", "imageid"),
@@ -29,36 +30,49 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
 }
 
 
-def read_csv_columns(path: Path, options: "ImportOptions") -> Iterator[dict[str, object]]:
+def read_csv_columns(path: Path, options: ImportOptions) -> Iterator[Row]:
     """Yield manifest rows from a CSV file whose columns are named by `options` or by habit.
 
     Raises:
         ManifestError: no photo column, or wrong values; all problems at once, by row.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            names = list(reader.fieldnames or [])
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(f"cannot read {path}: {error}") from error
-    columns = _match_columns(path, names, options)
+    numbered = read_rows(path)
+    columns = _match_columns(
+        path, [name for name in numbered[0][1] if name] if numbered else [], options
+    )
     folder = (options.photos or path.parent).resolve()
     problems: list[str] = []
-    for number, row in enumerate(rows, start=2):
+    for number, row in numbered:
         result, wrong = _row(row, columns, options)
         problems += [f"row {number}: {problem}" for problem in wrong]
+        if wrong and options.skip_bad:
+            continue
         if result.get("photo"):
             name = str(result["photo"])
             result.setdefault("person", options.person(Path(name).stem))
             yield {**result, "photo": str(folder / name), "source": options.source}
         else:
             problems.append(f"row {number}: the photo is empty")
-    if problems:
-        raise ManifestError(f"{path}: {len(problems)} wrong value(s):\n{listed(problems)}")
+    options.refuse(path, problems)
 
 
-def _match_columns(path: Path, names: list[str], options: "ImportOptions") -> dict[str, str]:
+def read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """Return the rows of a CSV file by column name, each with its line number; blank lines go.
+
+    Raises:
+        ManifestError: the file cannot be read, or is not UTF-8.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, restval="")
+            return [(reader.line_num, row) for row in reader]
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path} is not UTF-8: save it as UTF-8 ({error})") from error
+    except (OSError, csv.Error) as error:
+        raise ManifestError(f"cannot read {path}: {error}") from error
+
+
+def _match_columns(path: Path, names: list[str], options: ImportOptions) -> dict[str, str]:
     """Return manifest column -> file column, the ones given first."""
     problems = [
         f"--column {ours}={theirs}: the file has no column {theirs!r}"
@@ -66,8 +80,9 @@ def _match_columns(path: Path, names: list[str], options: "ImportOptions") -> di
         if theirs not in names
     ]
     problems += [
-        f"--column {ours}=...: expected one of {', '.join(_COLUMN_NAMES)}"
-        for ours in options.columns
+        f"{option} {ours}: expected one of {', '.join(_COLUMN_NAMES)}"
+        for option, given in (("--column", options.columns), ("--value", options.values))
+        for ours in given
         if ours not in _COLUMN_NAMES
     ]
     by_habit = {
@@ -86,9 +101,9 @@ def _match_columns(path: Path, names: list[str], options: "ImportOptions") -> di
 
 
 def _row(
-    row: dict[str, str], columns: dict[str, str], options: "ImportOptions"
-) -> tuple[dict[str, object], list[str]]:
-    result: dict[str, object] = {}
+    row: dict[str, str], columns: dict[str, str], options: ImportOptions
+) -> tuple[Row, list[str]]:
+    result: Row = {}
     problems = []
     for ours, theirs in columns.items():
         text = (row.get(theirs) or "").strip()
@@ -119,7 +134,8 @@ def _value(column: str, text: str) -> object:
             )
         return word
     if column == "age":
-        if not text.isdigit() or int(text) > MAX_AGE:
+        age = whole_ages(pl.Series([text]))[0]
+        if age is None:
             raise ValueError(f"{text!r} is no whole number from 0 to {MAX_AGE}")
-        return int(text)
+        return age
     return text

@@ -1,7 +1,8 @@
 """Photos that are nearly the same: candidates by perceptual hash, confirmed by their pixels."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,7 +22,12 @@ MAX_HASH_DISTANCE: Final = 14
 MAX_PIXEL_DISTANCE: Final = 0.25
 """Largest root mean square difference of two thumbnails, each of mean 0 and deviation 1."""
 _THUMBNAIL: Final = 24
-_BLOCK: Final = 2048
+_FEW: Final = 256
+"""So few photos are done before worker processes have started."""
+_COMPARED: Final = 32_000_000
+"""Pairs of hashes compared at a time, to bound the memory."""
+_CONFIRMED: Final = 16_384
+"""Pairs of thumbnails compared at a time."""
 
 
 @dataclass(frozen=True)
@@ -66,19 +72,21 @@ def fingerprint_photo(path: str) -> tuple[str, int, NDArray[np.float32]]:
 def fingerprint_photos(
     photos: Sequence[str], workers: int, progress: Callable[[int], None] | None = None
 ) -> Fingerprints:
-    """Fingerprint photos in `workers` processes (0: in this one), in order."""
-    results = []
-    if workers and len(photos) > 256:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            for result in pool.map(fingerprint_photo, photos, chunksize=64):
-                results.append(result)
-                if progress:
-                    progress(1)
-    else:
-        for photo in photos:
-            results.append(fingerprint_photo(photo))
+    """Fingerprint photos in `workers` processes (0: in this one), in order; each file once."""
+    files = list(dict.fromkeys(photos))
+    with ExitStack() as stack:
+        if workers and len(files) > _FEW:
+            context = get_context("spawn")
+            pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context))
+            found = pool.map(fingerprint_photo, files, chunksize=64)
+        else:
+            found = map(fingerprint_photo, files)
+        by_file = {}
+        for file, result in zip(files, found, strict=True):
+            by_file[file] = result
             if progress:
                 progress(1)
+    results = [by_file[photo] for photo in photos]
     return Fingerprints(
         [digest for digest, _, _ in results],
         np.array([bits for _, bits, _ in results], dtype=np.uint64),
@@ -88,15 +96,9 @@ def fingerprint_photos(
 
 def find_twins(prints: Fingerprints) -> list[Twin]:
     """Return every pair of photos with equal bytes or nearly equal pixels, first < second."""
-    twins = {}
-    for first, second in _equal_bytes(prints.digests):
-        twins[first, second] = Twin(first, second, 0.0)
-    usable: NDArray[np.bool_] = np.any(prints.thumbnails != 0, axis=1)
-    for first, second in _near_hashes(prints.hashes, usable):
-        gap = prints.thumbnails[first] - prints.thumbnails[second]
-        distance = float(np.sqrt(np.mean(gap**2)))
-        if distance <= MAX_PIXEL_DISTANCE:
-            twins.setdefault((first, second), Twin(first, second, distance))
+    twins = {pair: Twin(*pair, 0.0) for pair in _equal_bytes(prints.digests)}
+    for first, second, distance in _near_photos(prints):
+        twins.setdefault((first, second), Twin(first, second, distance))
     return [twins[pair] for pair in sorted(twins)]
 
 
@@ -109,17 +111,19 @@ def _equal_bytes(digests: Sequence[str]) -> list[tuple[int, int]]:
     return pairs
 
 
-def _near_hashes(hashes: NDArray[np.uint64], usable: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Compare all hashes with all others, block by block."""
-    pairs = []
-    for start in range(0, len(hashes), _BLOCK):
-        block = hashes[start : start + _BLOCK]
-        bits = np.bitwise_count(block[:, None] ^ hashes[None, start:])
-        near = (bits <= MAX_HASH_DISTANCE) & usable[start:][None, :]
-        near &= usable[start : start + _BLOCK][:, None]
-        rows, columns = np.nonzero(np.triu(near, k=1))
-        pairs += [
-            (start + int(row), start + int(column))
-            for row, column in zip(rows, columns, strict=True)
-        ]
-    return pairs
+def _near_photos(prints: Fingerprints) -> Iterator[tuple[int, int, float]]:
+    """Compare all hashes with all later ones, block by block, then the pixels of what is near."""
+    usable = np.flatnonzero(np.any(prints.thumbnails != 0, axis=1))
+    hashes, thumbnails = prints.hashes[usable], prints.thumbnails[usable]
+    block = max(1, _COMPARED // max(len(hashes), 1))
+    for start in range(0, len(hashes), block):
+        bits = np.bitwise_count(hashes[start : start + block, None] ^ hashes[None, start:])
+        rows, columns = np.nonzero(np.triu(bits <= MAX_HASH_DISTANCE, k=1))
+        for part in range(0, len(rows), _CONFIRMED):
+            first = start + rows[part : part + _CONFIRMED]
+            second = start + columns[part : part + _CONFIRMED]
+            gaps = thumbnails[first] - thumbnails[second]
+            distances = np.sqrt(np.mean(gaps**2, axis=1))
+            for place in np.flatnonzero(distances <= MAX_PIXEL_DISTANCE):
+                pair = int(usable[first[place]]), int(usable[second[place]])
+                yield *pair, float(distances[place])

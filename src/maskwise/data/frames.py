@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from maskwise.data.manifest import parse_box
+from maskwise.data.boxes import parse_box
 from maskwise.errors import ManifestError, PhotoError, listed
 from maskwise.transforms.preprocess import Box, Preprocess
 

@@ -1,17 +1,19 @@
 """What a person may name as photos to answer, or as data to train on and to score."""
 
-import csv
 import glob
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
+from maskwise.data.columns import read_rows
 from maskwise.data.duplicates import find_twins, fingerprint_photos
 from maskwise.data.manifest import fill_age_groups, read_manifest, write_manifest
-from maskwise.data.sources import PHOTO_SUFFIXES, ImportOptions, import_source
+from maskwise.data.options import ImportOptions, photos_in
+from maskwise.data.sources import import_source
 from maskwise.data.split import VAL, split_manifest
 from maskwise.errors import ManifestError, listed
 from maskwise.labels import TASK_BOUNDARIES
@@ -24,7 +26,8 @@ def find_photos(words: Sequence[str], photos: Path | None = None) -> list[tuple[
 
     A folder stands for the photos below it; a CSV file for those in its ImageID (or photo, path)
     column, found in the folder `photos`, or in `images/` beside the CSV file, or beside it. The
-    name is the id of a CSV file, the path below a folder, or else the path as given.
+    name is the id of a CSV file, the path below a folder, or else the path as given; the whole
+    path where that would name two photos.
 
     Raises:
         ManifestError: a word names nothing, or a CSV file has no ids; all problems at once.
@@ -32,50 +35,44 @@ def find_photos(words: Sequence[str], photos: Path | None = None) -> list[tuple[
     found: dict[Path, str] = {}
     problems: list[str] = []
     for word in words:
-        path = Path(word)
-        if path.is_dir():
-            pairs = _in_folder(path)
-        elif path.suffix.lower() == ".csv" and path.is_file():
-            pairs = _in_csv(path, photos, problems)
-        elif path.is_file():
-            pairs = [(word, path)]
-        else:
-            pairs = [(name, Path(name)) for name in sorted(glob.glob(word, recursive=True))]  # noqa: PTH207
-            pairs = [(name, file) for name, file in pairs if file.is_file()]
-        if not pairs and not problems:
+        try:
+            pairs = _photos_of(word, photos)
+        except ManifestError as error:
+            problems.append(str(error))
+            continue
+        if not pairs:
             problems.append(f"{word}: no photo there")
         for name, file in pairs:
             found.setdefault(file, name)
     if problems:
         raise ManifestError(f"{len(problems)} problem(s) with the photos:\n{listed(problems)}")
-    return [(name, file) for file, name in found.items()]
+    used = Counter(found.values())
+    return [(name if used[name] == 1 else str(file), file) for file, name in found.items()]
 
 
-def _in_folder(folder: Path) -> list[tuple[str, Path]]:
-    return [
-        (str(path.relative_to(folder)), path)
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in PHOTO_SUFFIXES and not path.name.startswith(".")
-    ]
+def _photos_of(word: str, photos: Path | None) -> list[tuple[str, Path]]:
+    path = Path(word)
+    if path.is_dir():
+        return [(str(photo.relative_to(path)), photo) for photo in photos_in(path)]
+    if path.suffix.lower() == ".csv" and path.is_file():
+        return _in_csv(path, photos)
+    if path.is_file():
+        return [(word, path)]
+    names = sorted(glob.glob(word, recursive=True))  # noqa: PTH207
+    return [(name, Path(name)) for name in names if Path(name).is_file()]
 
 
-def _in_csv(path: Path, photos: Path | None, problems: list[str]) -> list[tuple[str, Path]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        problems.append(f"{path}: {error}")
-        return []
-    column = next((name for name in _ID_COLUMNS if rows and name in rows[0]), None)
+def _in_csv(path: Path, photos: Path | None) -> list[tuple[str, Path]]:
+    rows = read_rows(path)
+    column = next((name for name in _ID_COLUMNS if rows and name in rows[0][1]), None)
     if column is None:
-        problems.append(f"{path}: expected rows with a column {', '.join(_ID_COLUMNS)}")
-        return []
-    folder = photos or (
-        path.parent / "images" if (path.parent / "images").is_dir() else path.parent
-    )
-    empty = [f"{path}, row {n}: {column} is empty" for n, r in enumerate(rows, 2) if not r[column]]
-    problems += empty
-    return [(row[column], folder / row[column]) for row in rows if row[column]]
+        raise ManifestError(f"{path}: expected rows with a column {', '.join(_ID_COLUMNS)}")
+    empty = [f"row {number}" for number, row in rows if not row[column]]
+    if empty:
+        raise ManifestError(f"{path}: {column} is empty in {', '.join(empty[:10])}")
+    beside = path.parent / "images"
+    folder = photos or (beside if beside.is_dir() else path.parent)
+    return [(row[column], folder / row[column]) for _, row in rows]
 
 
 def evaluation_photos(path: Path) -> str:

@@ -16,6 +16,7 @@ fold     text    empty before the split; then train, val, test or a number
 """
 
 import difflib
+import io
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -23,10 +24,10 @@ from typing import Final
 
 import polars as pl
 
+from maskwise.data.checks import row_problems, whole_ages
 from maskwise.errors import ManifestError, listed
-from maskwise.labels import TASK_BOUNDARIES, TASKS, age_group_of
+from maskwise.labels import TASK_BOUNDARIES, TASKS
 from maskwise.storage import replacing
-from maskwise.transforms.preprocess import Box
 
 SCHEMA: Final[dict[str, type[pl.DataType]]] = {
     "photo": pl.String,
@@ -39,7 +40,6 @@ SCHEMA: Final[dict[str, type[pl.DataType]]] = {
     "source": pl.String,
     "fold": pl.String,
 }
-MAX_AGE: Final = 120
 
 
 def manifest_from_rows(
@@ -79,14 +79,29 @@ def read_manifest(
         ManifestError: the file cannot be read, or any row is wrong; all problems at once.
     """
     frame = _with_schema(_read_table(path), path)
-    frame = fill_age_groups_checked(frame, path, boundaries)
     base = path.parent.resolve()
     # abspath, not resolve: a link to a photo keeps the name that the manifest knows it by
-    absolute = [os.path.abspath(base / photo) for photo in frame["photo"]]  # noqa: PTH100
+    absolute = [photo and os.path.abspath(base / photo) for photo in frame["photo"]]  # noqa: PTH100
     frame = frame.with_columns(photo=pl.Series(absolute, dtype=pl.String))
-    if check_photos:
-        _check_photos(frame, path)
-    return frame
+    check_manifest(frame, path, boundaries, check_photos)
+    return fill_age_groups(frame.with_columns(age=whole_ages(frame["age"])), boundaries)
+
+
+def check_manifest(
+    frame: pl.DataFrame,
+    path: Path,
+    boundaries: Sequence[int] = TASK_BOUNDARIES,
+    check_photos: bool = True,
+) -> None:
+    """Check every row; `path` is what the error calls the manifest.
+
+    Raises:
+        ManifestError: any row is wrong; all problems at once, by row number in the file.
+    """
+    problems = row_problems(frame, boundaries, check_photos)
+    if problems:
+        lines = [f"row {row + 2}: {problem}" for row, problem in problems]
+        raise ManifestError(f"{path}: {len(lines)} problem(s):\n{listed(lines)}")
 
 
 def write_manifest(frame: pl.DataFrame, path: Path) -> None:
@@ -100,19 +115,30 @@ def write_manifest(frame: pl.DataFrame, path: Path) -> None:
     frame = frame.select(list(SCHEMA)).with_columns(pl.col("photo").str.strip_prefix(base))
     if path.suffix not in (".csv", ".parquet"):
         raise ManifestError(f"{path}: a manifest ends in .csv or .parquet")
+    content = io.BytesIO()  # what the library makes of a full disk is no OSError
+    if path.suffix == ".csv":
+        frame.write_csv(content)
+    else:
+        frame.write_parquet(content)
     with replacing(path) as temporary:
-        if path.suffix == ".csv":
-            frame.write_csv(temporary)
-        else:
-            frame.write_parquet(temporary)
+        temporary.write_bytes(content.getvalue())
 
 
-def merge_manifests(frames: Sequence[pl.DataFrame], same_people: bool = False) -> pl.DataFrame:
+def merge_manifests(
+    frames: Sequence[pl.DataFrame], same_people: bool = False, prefix_people: bool = False
+) -> pl.DataFrame:
     """Join manifests, in order.
+
+    With `prefix_people` each person id gets its source before it, as in 'train:000001'.
 
     Raises:
         ManifestError: a photo stands in two of them, or, unless `same_people`, a person id does.
     """
+    if prefix_people:
+        name = pl.concat_str("source", "person", separator=":")
+        has_prefix = pl.col("person").str.starts_with(pl.concat_str("source", pl.lit(":")))
+        person = pl.when(has_prefix).then("person").otherwise(name)
+        frames = [frame.with_columns(person=person) for frame in frames]
     problems = []
     for column in ("photo", "person"):
         seen: dict[str, int] = {}
@@ -125,25 +151,11 @@ def merge_manifests(frames: Sequence[pl.DataFrame], same_people: bool = False) -
                     )
     if problems:
         raise ManifestError(
-            "the manifests overlap; if a person id means the same person in all of them, say "
-            f"--same-people:\n{listed(problems)}"
+            "the manifests overlap; where a person id means the same person in all of them say "
+            "--same-people, where it means different people --prefix-people; a photo may stand "
+            f"in one of them only:\n{listed(problems)}"
         )
     return pl.concat(frames)
-
-
-def parse_box(text: str) -> Box:
-    """Return (left, top, right, bottom) in pixels.
-
-    Raises:
-        ValueError: not four numbers, or an empty box.
-    """
-    parts = text.split()
-    if len(parts) != 4:
-        raise ValueError(f"expected 'left top right bottom', got {text!r}")
-    left, top, right, bottom = (float(part) for part in parts)
-    if not (left < right and top < bottom):
-        raise ValueError(f"expected left < right and top < bottom, got {text!r}")
-    return left, top, right, bottom
 
 
 def _read_table(path: Path) -> pl.DataFrame:
@@ -164,89 +176,10 @@ def _with_schema(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
     problems += [f"column {name!r} is missing" for name in missing]
     if problems:
         raise ManifestError(f"{path}: wrong columns:\n{listed(problems)}")
-    text = frame.select(
-        pl.col(name).cast(pl.String).str.strip_chars().replace("", None) for name in SCHEMA
-    )
-    age = text["age"].cast(pl.Float64, strict=False)
-    wrong = (text["age"].is_not_null() & (age.is_null() | (age != age.floor()))) | ~age.is_between(
-        0, MAX_AGE
-    )
-    if wrong.any():
-        problems = [
-            f"row {row + 2}: age {text['age'][row]!r} is no whole number from 0 to {MAX_AGE}"
-            for row in wrong.arg_true()
-        ]
-        raise ManifestError(f"{path}: {len(problems)} wrong age(s):\n{listed(problems)}")
-    return text.with_columns(age=age.cast(pl.Int64))
+    text = (pl.col(name).cast(pl.String).str.strip_chars().replace("", None) for name in SCHEMA)
+    return frame.select(text)
 
 
 def _nearest(name: str, candidates: Sequence[str]) -> str:
     close = difflib.get_close_matches(name.lower(), candidates, n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
-
-
-def fill_age_groups_checked(
-    frame: pl.DataFrame, path: Path, boundaries: Sequence[int] = TASK_BOUNDARIES
-) -> pl.DataFrame:
-    """Check every row's labels and box, then fill in the age groups.
-
-    Raises:
-        ManifestError: any row is wrong; all problems at once, by row number in the file.
-    """
-    problems = [*_wrong_words(frame), *_wrong_groups(frame, boundaries), *_wrong_boxes(frame)]
-    for column in ("photo", "person", "source"):
-        problems += [
-            f"row {row + 2}: {column} is empty" for row in frame[column].is_null().arg_true()
-        ]
-    repeated = frame.select("photo", "box").is_duplicated() & frame["photo"].is_not_null()
-    first_seen: dict[object, int] = {}
-    for row in repeated.arg_true():
-        key = frame.row(row)[0], frame["box"][row]
-        if key in first_seen:
-            problems.append(f"row {row + 2}: repeats row {first_seen[key]} ({key[0]})")
-        first_seen.setdefault(key, row + 2)
-    if problems:
-        raise ManifestError(f"{path}: {len(problems)} wrong row(s):\n{listed(problems)}")
-    return fill_age_groups(frame, boundaries)
-
-
-def _wrong_words(frame: pl.DataFrame) -> list[str]:
-    problems = []
-    for task, words in TASKS.items():
-        column = frame[task]
-        for row in (column.is_not_null() & ~column.is_in(words)).arg_true():
-            expected = ", ".join(words)
-            problems.append(
-                f"row {row + 2}: {task} is {column[row]!r}; expected {expected} or nothing"
-            )
-    return problems
-
-
-def _wrong_groups(frame: pl.DataFrame, boundaries: Sequence[int]) -> list[str]:
-    given, expected = frame["age_group"], fill_age_groups(frame, boundaries)["age_group"]
-    rows = (given.is_in(TASKS["age_group"]) & (given != expected)).arg_true()
-    return [
-        f"row {row + 2}: age {frame['age'][row]} is {age_group_of(frame['age'][row], boundaries)}, "
-        f"but age_group says {given[row]}; correct one of them or empty age_group"
-        for row in rows
-    ]
-
-
-def _wrong_boxes(frame: pl.DataFrame) -> list[str]:
-    problems = []
-    for row in frame["box"].is_not_null().arg_true():
-        try:
-            parse_box(frame["box"][row])
-        except ValueError as error:
-            problems.append(f"row {row + 2}: box: {error}")
-    return problems
-
-
-def _check_photos(frame: pl.DataFrame, path: Path) -> None:
-    missing = [
-        f"row {row + 2}: no photo at {photo}"
-        for row, photo in enumerate(frame["photo"])
-        if not Path(photo).is_file()
-    ]
-    if missing:
-        raise ManifestError(f"{path}: {len(missing)} photo(s) missing:\n{listed(missing)}")

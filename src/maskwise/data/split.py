@@ -5,9 +5,11 @@ of one `person`, joined with the people of nearly equal photos. Within each stra
 gender, age group) people take their folds from permuted blocks (Pocock, Clinical Trials, 1983,
 ch. 5): every block of people holds each fold in its share, in an order drawn from the seed.
 So each stratum is balanced to within one block, and people appended later change nobody's fold.
+Keep the fold column to keep everybody's fold whatever else is added.
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Final
@@ -36,11 +38,13 @@ def split_manifest(
     `reassign`.
 
     Raises:
-        SettingsError: the share or number of folds cannot be had, or the folds already in the
-            manifest are of another kind of split.
+        SettingsError: the share, seed or number of folds cannot be had, a fold stays empty, or
+            the folds already in the manifest are of another kind of split.
         LeakError: people that must stay together already stand in different folds.
     """
     slots = _slots(val_share, folds)
+    if seed < 0:
+        raise SettingsError(f"the seed is {seed}; expected 0 or more")
     if reassign:
         frame = frame.with_columns(fold=pl.lit(None, dtype=pl.String))
     _check_kind(frame, slots)
@@ -49,6 +53,12 @@ def split_manifest(
     kept = _kept_folds(frame, groups)
     drawn = _draw(strata, slots, seed)
     chosen = [kept.get(group, drawn[group]) for group in groups]
+    empty = sorted(set(slots) - set(chosen))
+    if empty:
+        raise SettingsError(
+            f"{len(strata)} people are too few: nobody is left for fold {', '.join(empty)}; "
+            "take a larger share, fewer folds or another seed"
+        )
     return frame.with_columns(fold=pl.Series(chosen, dtype=pl.String))
 
 
@@ -128,7 +138,8 @@ def _slots(val_share: float, folds: int) -> list[str]:
         if folds < 2:
             raise SettingsError(f"folds is {folds}; expected 2 or more, or 0 for a holdout")
         return [str(fold) for fold in range(folds)]
-    share = Fraction(val_share).limit_denominator(_MAX_BLOCK)
+    known = Fraction(val_share) if math.isfinite(val_share) else Fraction(0)
+    share = known.limit_denominator(_MAX_BLOCK)
     if not 0 < share < 1:
         raise SettingsError(f"the validation share is {val_share}; expected 0.03 to 0.97")
     return [VAL] * share.numerator + [TRAIN] * (share.denominator - share.numerator)

@@ -1,46 +1,46 @@
 """Pascal VOC annotations (one XML file per photo, one object per face) -> manifest rows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from maskwise.data.manifest import parse_box
-from maskwise.errors import ManifestError, listed
-
-if TYPE_CHECKING:
-    from maskwise.data.sources import ImportOptions
+from maskwise.data.boxes import parse_box
+from maskwise.data.options import MASK_WORDS_SAID, ImportOptions, Row, mask_word
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
-def read_voc(
-    folder: Path, options: "ImportOptions", mask_words: Mapping[str, str]
-) -> Iterator[dict[str, object]]:
-    """Yield a row per face of every XML file in `folder` or `folder/annotations`.
+def is_voc(folder: Path) -> bool:
+    """Return whether a folder holds annotations."""
+    return any(_first_folder(folder, "annotations", "Annotations").glob("*.xml"))
 
-    All faces of one photo are one person to the split. `mask_words` maps object names.
+
+def read_voc(folder: Path, options: ImportOptions) -> Iterator[Row]:
+    """Yield a row per face of every XML file in `folder`, or in its `annotations`.
+
+    All faces of one photo are one person to the split.
 
     Raises:
         ManifestError: broken XML, missing photos, unknown names or boxes; all at once.
     """
-    annotations = folder / "annotations" if (folder / "annotations").is_dir() else folder
-    photos = options.photos or (folder / "images" if (folder / "images").is_dir() else folder)
+    annotations = _first_folder(folder, "annotations", "Annotations")
+    photos = options.photos or _first_folder(folder, "images", "JPEGImages")
     problems: list[str] = []
     for path in sorted(annotations.glob("*.xml")):
         if path.name.startswith("."):
             continue
         try:
-            yield from _faces(path, photos, options, mask_words)
+            yield from _faces(path, photos, options)
         except (ElementTree.ParseError, ValueError) as error:
             problems.append(f"{path.name}: {error}")
-    if problems:
-        raise ManifestError(f"{annotations}: {len(problems)} wrong file(s):\n{listed(problems)}")
+    options.refuse(annotations, problems)
 
 
-def _faces(
-    path: Path, photos: Path, options: "ImportOptions", mask_words: Mapping[str, str]
-) -> list[dict[str, object]]:
+def _first_folder(folder: Path, *names: str) -> Path:
+    return next((folder / name for name in names if (folder / name).is_dir()), folder)
+
+
+def _faces(path: Path, photos: Path, options: ImportOptions) -> list[Row]:
     # expat refuses entity bombs itself, and no external entity is fetched
     root = ElementTree.parse(path).getroot()  # noqa: S314
     photo = photos / (root.findtext("filename") or f"{path.stem}.jpg")
@@ -50,7 +50,7 @@ def _faces(
         {
             "photo": str(photo.resolve()),
             "person": options.person(photo.stem),
-            "mask": _mask(face, mask_words),
+            "mask": _mask(face),
             "box": _box(face),
             "source": options.source,
         }
@@ -58,13 +58,14 @@ def _faces(
     ]
 
 
-def _mask(face: ElementTree.Element, mask_words: Mapping[str, str]) -> str | None:
-    name = (face.findtext("name") or "").strip().lower()
-    if name == "face":
+def _mask(face: ElementTree.Element) -> str | None:
+    name = (face.findtext("name") or "").strip()
+    if name.lower() == "face":
         return None
-    if name not in mask_words:
-        raise ValueError(f"object {name!r} is none of face, {', '.join(mask_words)}")
-    return mask_words[name]
+    word = mask_word(name)
+    if word is None:
+        raise ValueError(f"object {name!r}; expected face, {MASK_WORDS_SAID}")
+    return word
 
 
 def _box(face: ElementTree.Element) -> str:

@@ -12,6 +12,7 @@
 """
 
 import json
+import os
 import platform
 import sys
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ import polars as pl
 import torch
 import yaml
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from maskwise.config import Settings, load_settings
 from maskwise.data.batches import Rows
@@ -132,6 +134,9 @@ def _accelerator(settings: Settings) -> Accelerator:
         raise SettingsError(f"train.device: {wanted.device!r} is not to be had here; take cpu")
     if wanted.amp == "fp16" and on_cpu:
         raise SettingsError("train.amp: fp16 needs an accelerator; take bf16 or no on a CPU")
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        # the library keeps device and precision of a process's first run for all later ones
+        AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(cpu=on_cpu, mixed_precision=wanted.amp)
 
 

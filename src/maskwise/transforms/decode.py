@@ -7,13 +7,23 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from maskwise.errors import PhotoError
 
 MAX_PIXELS: Final = 100_000_000
 MIN_SIDE: Final = 16
 MAX_ASPECT: Final = 20
+_TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what turns the image upright."""
 PhotoLike = str | Path | bytes | Image.Image | NDArray[np.generic]
 
 
@@ -28,12 +38,17 @@ def decode_photo(photo: PhotoLike) -> Image.Image:
         PhotoError: missing, empty, no image, cut short, too large, too small or too narrow.
     """
     if isinstance(photo, np.ndarray):
-        return _checked(Image.fromarray(_to_uint8(photo)), "the array")
+        return _checked(Image.fromarray(_to_uint8(photo)), photo_name(photo))
     if isinstance(photo, Image.Image):
-        return _upright_rgb(photo, "the image")
-    name = "the photo" if isinstance(photo, bytes) else str(photo)
+        return _upright_rgb(photo, photo_name(photo))
+    name = photo_name(photo)
     with _open(photo, name) as image:
         return _upright_rgb(image, name)
+
+
+def photo_name(photo: PhotoLike) -> str:
+    """Return what an error calls a photo: its path, where it has one."""
+    return str(photo) if isinstance(photo, (str, Path)) else "the photo"
 
 
 def _open(photo: str | Path | bytes, name: str) -> ImageFile.ImageFile:
@@ -41,18 +56,20 @@ def _open(photo: str | Path | bytes, name: str) -> ImageFile.ImageFile:
         content = photo if isinstance(photo, bytes) else Path(photo).read_bytes()
     except OSError as error:
         raise PhotoError(f"{name}: {(error.strerror or str(error)).lower()}") from error
+    except ValueError as error:
+        raise PhotoError(f"{name!r}: no path ({error})") from error
     if not content:
         raise PhotoError(f"{name}: the file is empty")
     try:
         with warnings.catch_warnings():
-            # a bomb is refused below by our own limit, with our own message
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # odd metadata is common and harmless, and a bomb is refused below by our own limit
+            warnings.simplefilter("ignore")
             return Image.open(io.BytesIO(content))
     except UnidentifiedImageError as error:
         raise PhotoError(f"{name}: not an image that can be read") from error
     except Image.DecompressionBombError as error:
         raise PhotoError(f"{name}: more than {MAX_PIXELS:,} pixels") from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # each format's decoder raises kinds of its own
         raise PhotoError(f"{name}: a damaged image ({error})") from error
 
 
@@ -60,12 +77,36 @@ def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
     _check_size(image.size, name)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd EXIF or palettes are common and harmless
-            image.seek(0)
-            image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+            warnings.simplefilter("ignore")
+            image = _first_frame(image)
+            turn = _TURNS.get(_orientation(image))
+            upright = _to_rgb(image.transpose(turn) if turn is not None else image)
+            upright.info = {}  # or whoever decodes the result would turn it again
+            return upright
+    except Exception as error:  # each format's decoder raises kinds of its own
         raise PhotoError(f"{name}: cut short or damaged ({error})") from error
+
+
+def _first_frame(image: Image.Image) -> Image.Image:
+    """Return the loaded image; of an animation a copy of the first frame, at any position."""
+    if not getattr(image, "is_animated", False):
+        image.load()
+        return image
+    position = image.tell()
+    try:
+        image.seek(0)
+        return image.copy()
+    finally:
+        image.seek(position)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation; ImageOps.exif_transpose fails on odd values of other tags."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # noqa: BLE001 # metadata that cannot be parsed turns nothing
+        return 1
+    return orientation if isinstance(orientation, int) else 1
 
 
 def _checked(image: Image.Image, name: str) -> Image.Image:
@@ -86,12 +127,21 @@ def _check_size(size: tuple[int, int], name: str) -> None:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image, dtype=np.float64)
-        scale = 257 if values.max(initial=0) > 255 else 1
-        image = Image.fromarray((values / scale).clip(0, 255).astype(np.uint8))
+        image = Image.fromarray(
+            (values / _white(image.mode, values) * 255).clip(0, 255).astype(np.uint8)
+        )
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     return image.convert("RGB")
+
+
+def _white(mode: str, values: NDArray[np.float64]) -> float:
+    """Return the value that stands for white: a mode of 32 bits does not say."""
+    if mode.startswith("I;16"):
+        return 65535
+    most = float(values.max(initial=0))
+    return next((white for white in (1, 255, 65535) if most <= white), most)
 
 
 def _to_uint8(array: NDArray[np.generic]) -> NDArray[np.uint8]:
@@ -106,7 +156,7 @@ def _to_uint8(array: NDArray[np.generic]) -> NDArray[np.uint8]:
         return (array.astype(np.float64) / 257).round().astype(np.uint8)
     if np.issubdtype(array.dtype, np.floating):
         values = array.astype(np.float64)
-        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
+        if not (np.isfinite(values).all() and ((values >= 0) & (values <= 1)).all()):
             raise PhotoError("expected floats from 0 to 1; pass uint8 for values from 0 to 255")
         return (values * 255).round().astype(np.uint8)
     raise PhotoError(f"expected an array of uint8, uint16 or float, got {array.dtype}")

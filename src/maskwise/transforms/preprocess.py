@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from maskwise.config import PreprocessSettings
 from maskwise.errors import PhotoError
-from maskwise.transforms.decode import PhotoLike, decode_photo
+from maskwise.transforms.decode import PhotoLike, decode_photo, photo_name
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""
@@ -61,15 +61,22 @@ class Preprocess(BaseModel):
             PhotoError: the photo cannot be decoded, or the box lies outside it.
         """
         image = decode_photo(photo)
-        region = self._region(image.size, box)
+        try:
+            region = self._region(image.size, box)
+        except ValueError as error:
+            raise PhotoError(f"{photo_name(photo)}: {error}") from error
         return _sample(image, region, self.width, self.height)
 
     def _region(self, size: tuple[int, int], box: Box | None) -> Box:
-        """Return the part of the photo (it may reach over the border) that fills the frame."""
+        """Return the part of the photo (it may reach over the border) that fills the frame.
+
+        Raises:
+            ValueError: the box lies outside the photo.
+        """
         left, top, right, bottom = box or (0.0, 0.0, float(size[0]), float(size[1]))
         if box:
             if left >= size[0] or top >= size[1] or right <= 0 or bottom <= 0:
-                raise PhotoError(f"the box {box} lies outside the photo of {size[0]}x{size[1]}")
+                raise ValueError(f"the box {box} lies outside the photo of {size[0]}x{size[1]}")
             grow = self.margin * max(right - left, bottom - top)
             left, top, right, bottom = left - grow, top - grow, right + grow, bottom + grow
         across, down = (right - left) / self.width, (bottom - top) / self.height

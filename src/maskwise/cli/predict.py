@@ -1,0 +1,107 @@
+"""`maskwise predict`."""
+
+import csv
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from maskwise.cli.output import AsJson, Device, Run, output_folder, photo_bar, print_json
+
+if TYPE_CHECKING:
+    from maskwise.prediction.result import Prediction
+
+
+def predict(
+    run: Run = None,
+    photos: Annotated[
+        list[str] | None,
+        typer.Argument(help="Photos, folders, globs or CSV files of ids; else SM_CHANNEL_EVAL."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The CSV file; else SM_OUTPUT_DATA_DIR/predictions.csv, or the screen."),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--photos", help="Folder of the photos that a CSV file names.")
+    ] = None,
+    device: Device = "auto",
+    workers: Annotated[int, typer.Option(help="Processes that decode.")] = -1,
+    as_json: AsJson = False,
+) -> None:
+    """Answer photos: class 0-17, words and probabilities.
+
+    Photos that cannot be read get a row with the error, and exit code 2 at the end.
+    """
+    from maskwise.config import path_or_variable
+    from maskwise.data.frames import PhotoRef
+    from maskwise.data.inputs import evaluation_photos, find_photos
+    from maskwise.prediction.predictor import Predictor
+
+    run = path_or_variable(run, "SM_CHANNEL_MODEL", "the run folder")
+    if not photos:
+        default = path_or_variable(None, "SM_CHANNEL_EVAL", "the photos")
+        photos = [evaluation_photos(default)]
+    found = find_photos(photos, folder)
+    predictor = Predictor.load(run, device)
+    refs = [PhotoRef(str(path)) for _, path in found]
+    names = [name for name, _ in found]
+    count = (os.cpu_count() or 1) if workers < 0 else workers
+    output = output_folder()
+    out = out or (output / "predictions.csv" if output else None)
+    with photo_bar("predicting", len(refs)) as advance:
+        answers = _advancing(
+            predictor.predict_files(refs, names, count if len(refs) > 64 else 0), advance
+        )
+        summary = _write_answers(answers, out, as_json)
+    if as_json and out:
+        print_json(summary)
+    for error in summary["errors"][:10]:
+        typer.echo(f"error: {error}", err=True)
+    if summary["errors"]:
+        typer.echo(
+            f"error: {len(summary['errors'])} of {len(refs)} photos could not be read", err=True
+        )
+        raise typer.Exit(2)
+
+
+def _advancing(answers: "Iterable[Prediction]", advance: Any) -> "Iterable[Prediction]":
+    for answer in answers:
+        advance(1)
+        yield answer
+
+
+def _write_answers(
+    answers: "Iterable[Prediction]", out: Path | None, as_json: bool
+) -> dict[str, Any]:
+    """Write one row per answer as it comes; to the screen as CSV or JSON without a file."""
+    from contextlib import ExitStack
+    from sys import stdout
+
+    from maskwise.prediction.result import Prediction
+    from maskwise.storage import replacing
+
+    errors: list[str] = []
+    count = 0
+    rows: list[dict[str, Any]] = []
+    with ExitStack() as stack:
+        file = stdout
+        if out:
+            temporary = stack.enter_context(replacing(out))
+            file = stack.enter_context(temporary.open("w", newline="", encoding="utf-8"))
+        writer = csv.DictWriter(file, list(Prediction("").row()), lineterminator="\n")
+        if out or not as_json:
+            writer.writeheader()
+        for answer in answers:
+            count += 1
+            if answer.error:
+                errors.append(answer.error)
+            if out or not as_json:
+                writer.writerow(answer.row())
+            else:
+                rows.append(answer.row())
+    if as_json and not out:
+        print_json(rows)
+    return {"predictions": str(out) if out else None, "photos": count, "errors": errors}

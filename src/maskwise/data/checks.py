@@ -1,0 +1,103 @@
+"""Checks of every row of a manifest; all problems are found before any is reported."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from maskwise.data.boxes import parse_box
+from maskwise.labels import TASK_BOUNDARIES, TASKS, age_group_of
+
+MAX_AGE: Final = 120
+Problem = tuple[int, str]
+"""Row, from 0, and what is wrong with it."""
+
+
+def row_problems(
+    frame: pl.DataFrame, boundaries: Sequence[int] = TASK_BOUNDARIES, check_photos: bool = True
+) -> list[Problem]:
+    """Return what is wrong with the rows of a manifest, by row.
+
+    `frame` has the manifest's columns, `age` as text or numbers, and absolute photo paths.
+    """
+    problems = [
+        *_empty(frame),
+        *_wrong_words(frame),
+        *_wrong_ages(frame),
+        *_wrong_groups(frame, boundaries),
+        *_wrong_boxes(frame),
+        *_repeated(frame),
+    ]
+    if check_photos:
+        problems += _missing_photos(frame)
+    return sorted(problems)
+
+
+def whole_ages(ages: pl.Series) -> pl.Series:
+    """Return ages as whole years; null where an age is none from 0 to `MAX_AGE`."""
+    years = ages.cast(pl.Float64, strict=False)
+    fits = (years == years.floor()) & years.is_between(0, MAX_AGE)
+    return years.zip_with(fits.fill_null(value=False), pl.Series([None], dtype=pl.Float64)).cast(
+        pl.Int64
+    )
+
+
+def _empty(frame: pl.DataFrame) -> Iterator[Problem]:
+    for column in ("photo", "person", "source"):
+        for row in frame[column].is_null().arg_true():
+            yield row, f"{column} is empty"
+
+
+def _wrong_words(frame: pl.DataFrame) -> Iterator[Problem]:
+    for task, words in TASKS.items():
+        column = frame[task]
+        for row in (column.is_not_null() & ~column.is_in(words)).arg_true():
+            yield row, f"{task} is {column[row]!r}; expected {', '.join(words)} or nothing"
+
+
+def _wrong_ages(frame: pl.DataFrame) -> Iterator[Problem]:
+    given = frame["age"]
+    for row in (given.is_not_null() & whole_ages(given).is_null()).arg_true():
+        yield row, f"age {given[row]!r} is no whole number from 0 to {MAX_AGE}"
+
+
+def _wrong_groups(frame: pl.DataFrame, boundaries: Sequence[int]) -> Iterator[Problem]:
+    ages = whole_ages(frame["age"])
+    known = ages.is_not_null() & frame["age_group"].is_in(TASKS["age_group"])
+    for row in known.arg_true():
+        group = frame["age_group"][row]
+        expected = age_group_of(ages[row], boundaries)
+        if group != expected:
+            yield (
+                row,
+                f"age {ages[row]} is {expected}, but age_group says {group}; correct one of them",
+            )
+
+
+def _wrong_boxes(frame: pl.DataFrame) -> Iterator[Problem]:
+    for row in frame["box"].is_not_null().arg_true():
+        try:
+            parse_box(frame["box"][row])
+        except ValueError as error:
+            yield row, f"box: {error}"
+
+
+def _repeated(frame: pl.DataFrame) -> Iterator[Problem]:
+    first: dict[tuple[str, str | None], int] = {}
+    for row, (photo, box) in enumerate(frame.select("photo", "box").iter_rows()):
+        if photo is not None and first.setdefault((photo, box), row) != row:
+            yield row, f"repeats row {first[photo, box] + 2} ({photo})"
+
+
+def _missing_photos(frame: pl.DataFrame) -> Iterator[Problem]:
+    for row, photo in enumerate(frame["photo"]):
+        if photo is not None and not _is_file(photo):
+            yield row, f"no photo at {photo}"
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except ValueError:  # a zero byte in the name
+        return False

@@ -1,0 +1,205 @@
+"""Readers of folder layouts: each yields one manifest row per photo."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from maskwise.data.checks import MAX_AGE
+from maskwise.data.columns import read_rows
+from maskwise.data.options import (
+    MASK_WORDS_SAID,
+    ImportOptions,
+    Row,
+    mask_word,
+    photos_in,
+    subfolders,
+)
+from maskwise.errors import ManifestError
+from maskwise.labels import NUM_CLASSES, TASK_BOUNDARIES, TASKS, decode_class
+
+# the published set has names with the race missing, and with the dot before jpg missing
+_UTKFACE: Final = re.compile(r"^(\d{1,3})_([01])_(?:[0-4]_)?\d{8,}\D*$")
+_DECADE: Final = re.compile(r"^(\d0)([FM])$", re.IGNORECASE)
+_PERSON_FOLDER: Final = re.compile(r"^([^_]+)_(male|female)_([^_]+)_(\d{1,3})$")
+
+
+def read_competition(folder: Path, options: ImportOptions) -> Iterator[Row]:
+    """Read folders such as `000001_female_Asian_45` of seven photos; `train.csv` corrects them."""
+    images = _competition_images(folder)
+    corrected = _train_csv(images.parent / "train.csv", options)
+    problems = []
+    for person_folder in subfolders(images):
+        named = _PERSON_FOLDER.match(person_folder.name)
+        if not named or int(named[4]) > MAX_AGE:
+            problems.append(f"{person_folder}: expected a name such as 000001_female_Asian_45")
+            continue
+        person, gender, _, age = named.groups()
+        gender, age = corrected.get(person_folder.name, (gender, age))
+        for photo in photos_in(person_folder):
+            mask = _competition_mask(photo.stem)
+            if mask is None:
+                problems.append(f"{photo}: expected mask1..5, incorrect_mask or normal")
+                continue
+            yield {
+                "photo": str(photo),
+                "person": person,
+                "mask": mask,
+                "gender": gender,
+                "age": int(age),
+                "source": options.source,
+            }
+    options.refuse(folder, problems)
+
+
+def _competition_images(folder: Path) -> Path:
+    for candidate in (folder / "train" / "images", folder / "images", folder):
+        if candidate.is_dir() and any(_PERSON_FOLDER.match(p.name) for p in subfolders(candidate)):
+            return candidate
+    raise ManifestError(f"{folder}: no folders such as images/000001_female_Asian_45")
+
+
+def _competition_mask(stem: str) -> str | None:
+    if re.fullmatch(r"mask\d", stem):
+        return "wear"
+    return {"incorrect_mask": "incorrect", "normal": "not_wear"}.get(stem)
+
+
+def _train_csv(path: Path, options: ImportOptions) -> dict[str, tuple[str, str]]:
+    """Return folder name -> (gender, age) from the competition's train.csv, if it is there."""
+    if not path.is_file():
+        return {}
+    corrected, problems = {}, []
+    for number, row in read_rows(path):
+        name, gender, age = row.get("path"), row.get("gender"), row.get("age") or ""
+        if not name or gender not in TASKS["gender"] or not age.isdigit() or int(age) > MAX_AGE:
+            problems.append(f"row {number}: expected path, gender male or female, and a whole age")
+        else:
+            corrected[name] = (str(gender), age)
+    options.refuse(path, problems)
+    return corrected
+
+
+def read_answers(folder: Path, options: ImportOptions) -> Iterator[Row]:
+    """Read an evaluation folder: `images/` and `gt.csv`, or `info.csv` where no answers are known.
+
+    Both files have the columns ImageID and ans; `info.csv` holds no real answers.
+    """
+    answers = folder / "gt.csv"
+    table = answers if answers.is_file() else folder / "info.csv"
+    problems = []
+    for number, row in read_rows(table):
+        name, answer = row.get("ImageID"), row.get("ans") or ""
+        if not name or not (answer.isdigit() and int(answer) < NUM_CLASSES):
+            problems.append(f"row {number}: expected ImageID and an ans from 0 to 17")
+            continue
+        labels = _words_of_class(int(answer)) if table == answers else {}
+        yield {
+            "photo": str(folder / "images" / name),
+            "person": options.person(Path(name).stem),
+            "source": options.source,
+            **labels,
+        }
+    options.refuse(table, problems)
+
+
+def _words_of_class(number: int) -> Row:
+    codes = decode_class(np.array([number]))
+    return {task: TASKS[task][int(code[0])] for task, code in codes.items()}
+
+
+def read_utkface(folder: Path, options: ImportOptions) -> Iterator[Row]:
+    """Read file names such as `45_1_2_2017...jpg.chip.jpg`: age, gender (0 male), race, date."""
+    problems = []
+    for photo in photos_in(folder):
+        named = _UTKFACE.match(photo.stem)
+        if not named or int(named[1]) > MAX_AGE:
+            problems.append(f"{photo.name}: expected age_gender_race_date.jpg")
+            continue
+        yield {
+            "photo": str(photo),
+            "person": options.person(photo.name.split(".")[0]),
+            "gender": TASKS["gender"][int(named[2])],
+            "age": int(named[1]),
+            "source": options.source,
+        }
+    options.refuse(folder, problems)
+
+
+def read_decades(folder: Path, options: ImportOptions) -> Iterator[Row]:
+    """Read folders such as `20F`: decade of age and gender. The exact age stays unknown.
+
+    A decade gives the age group because the task's boundaries, 30 and 60, begin decades.
+    """
+    low, high = TASK_BOUNDARIES
+    problems = []
+    for decade_folder in subfolders(folder):
+        named = _DECADE.match(decade_folder.name)
+        if not named:
+            problems += _unread(decade_folder, "a decade and F or M, such as 20F")
+            continue
+        decade = int(named[1])
+        for photo in photos_in(decade_folder):
+            yield {
+                "photo": str(photo),
+                "person": options.person(photo.stem, decade_folder.name),
+                "gender": "female" if named[2].upper() == "F" else "male",
+                "age_group": TASKS["age_group"][(decade >= low) + (decade >= high)],
+                "source": options.source,
+            }
+    options.refuse(folder, problems)
+
+
+def read_mask_folders(folder: Path, options: ImportOptions) -> Iterator[Row]:
+    """Read folders named by mask state; gender and age stay unknown."""
+    problems = []
+    for state_folder in subfolders(folder):
+        mask = mask_word(state_folder.name)
+        if mask is None:
+            problems += _unread(state_folder, MASK_WORDS_SAID)
+            continue
+        for photo in photos_in(state_folder):
+            yield {
+                "photo": str(photo),
+                "person": options.person(photo.stem, state_folder.name),
+                "mask": mask,
+                "source": options.source,
+            }
+    options.refuse(folder, problems)
+
+
+def _unread(folder: Path, expected: str) -> list[str]:
+    """Return the problem of a folder whose name means nothing, if it holds photos."""
+    count = sum(1 for _ in photos_in(folder))
+    return [f"{folder}: {count} photos; expected a folder named {expected}"] if count else []
+
+
+def is_competition(folder: Path) -> bool:
+    """Return whether a folder has the competition's layout."""
+    try:
+        return bool(_competition_images(folder))
+    except ManifestError:
+        return False
+
+
+def is_answers(folder: Path) -> bool:
+    """Return whether a folder is an evaluation folder."""
+    has_table = (folder / "gt.csv").is_file() or (folder / "info.csv").is_file()
+    return has_table and (folder / "images").is_dir()
+
+
+def is_utkface(folder: Path) -> bool:
+    """Return whether a folder holds photos named as UTKFace does."""
+    return any(_UTKFACE.match(photo.stem) for photo in photos_in(folder))
+
+
+def is_decades(folder: Path) -> bool:
+    """Return whether a folder holds decade folders."""
+    return any(_DECADE.match(child.name) for child in subfolders(folder))
+
+
+def is_mask_folders(folder: Path) -> bool:
+    """Return whether a folder holds folders named by mask state."""
+    return any(mask_word(child.name) for child in subfolders(folder))

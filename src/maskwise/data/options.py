@@ -1,0 +1,112 @@
+"""What an import may be told, and what every layout's reader shares."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from maskwise.errors import ManifestError, SettingsError, listed
+
+PHOTO_SUFFIXES: Final = frozenset(
+    (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+)
+# `face-12` is a photo of its own, but `ilc-00a2-1` and `100012-0` are faces of one photo
+_FACE_OF_PHOTO: Final = re.compile(r"^(.*\d.*)-\d{1,2}$")
+_MASK_WORDS: Final = {
+    "wear": "wear",
+    "withmask": "wear",
+    "mask": "wear",
+    "incorrect": "incorrect",
+    "incorrectmask": "incorrect",
+    "maskwearedincorrect": "incorrect",
+    "notwear": "not_wear",
+    "withoutmask": "not_wear",
+    "nomask": "not_wear",
+}
+MASK_WORDS_SAID: Final = (
+    "wear (with_mask), incorrect (mask_weared_incorrect), not_wear (without_mask)"
+)
+Row = dict[str, object]
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What a reader may be told beside the folder.
+
+    Raises:
+        SettingsError: the pattern is no regular expression with a group.
+    """
+
+    source: str
+    """Name of the set, written into every row."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """For CSV files: manifest column -> the file's column."""
+    values: dict[str, dict[str, str]] = field(default_factory=dict)
+    """For CSV files: manifest column -> the file's value -> our word."""
+    photos: Path | None = None
+    """For CSV files and boxes: the folder that the photo names start from."""
+    person_pattern: str | None = None
+    """Regular expression whose first group, found in the file name, is the person."""
+    skip_bad: bool = False
+    """Leave out what cannot be understood, and collect it in `skipped`, instead of refusing."""
+    skipped: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.person_pattern is None:
+            return
+        try:
+            groups = re.compile(self.person_pattern).groups
+        except re.error as error:
+            raise SettingsError(f"--person-pattern {self.person_pattern}: {error}") from error
+        if not groups:
+            raise SettingsError(
+                f"--person-pattern {self.person_pattern}: put the person's part in parentheses"
+            )
+
+    def person(self, stem: str, folder: str = "") -> str:
+        """Return the person of a photo that names nobody.
+
+        Faces of one photo (`123-0`, `123-1`) are one person. Any other photo is a person of its
+        own, told apart by `folder` where folders number their photos alike.
+        """
+        pattern = re.compile(self.person_pattern) if self.person_pattern else _FACE_OF_PHOTO
+        found = pattern.search(stem)
+        if found and found.group(1):
+            return f"{self.source}:{found.group(1).strip()}"
+        return (
+            f"{self.source}:{folder}/{stem.strip()}" if folder else f"{self.source}:{stem.strip()}"
+        )
+
+    def refuse(self, where: Path, problems: Sequence[str]) -> None:
+        """Refuse what cannot be understood, or note it where it is to be skipped.
+
+        Raises:
+            ManifestError: there are problems, and they are not to be skipped.
+        """
+        if problems and not self.skip_bad:
+            raise ManifestError(
+                f"{where}: {len(problems)} problem(s) (--skip-bad leaves them out):\n"
+                f"{listed(problems)}"
+            )
+        self.skipped.extend(problems)
+
+
+def mask_word(name: str) -> str | None:
+    """Return the mask state that a folder or object name means, whatever its spelling."""
+    return _MASK_WORDS.get(re.sub("[^a-z]", "", name.lower()))
+
+
+def photos_in(folder: Path) -> Iterator[Path]:
+    """Yield the photos below a folder by name; whatever begins with a dot is left out."""
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in PHOTO_SUFFIXES and not hidden:
+            yield path
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Return the folders directly in a folder by name, without hidden ones."""
+    return sorted(
+        child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")
+    )

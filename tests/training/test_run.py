@@ -1,0 +1,192 @@
+"""Training runs: what they write, what they accept, and what they refuse before training."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from conftest import read_rows, write_set
+from maskwise.cli import app
+from maskwise.data.samples import write_samples
+from maskwise.training import loop
+
+
+def invoke(manifest: Path, out: Path, *words: str) -> dict[str, object]:
+    result = CliRunner().invoke(app, ["train", str(manifest), "--out", str(out), "--json", *words])
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    summary: dict[str, object] = json.loads(result.stdout)
+    return summary
+
+
+def refused(manifest: Path, out: Path, *words: str) -> str:
+    result = CliRunner().invoke(app, ["train", str(manifest), "--out", str(out), *words])
+    assert result.exit_code != 0
+    return str(result.exception)
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "last" / "model.safetensors")
+
+
+def test_run_folder_holds_what_the_docs_say(
+    manifest: Path, tmp_path: Path, tiny: list[str]
+) -> None:
+    run = tmp_path / "run"
+    summary = invoke(manifest, run, *tiny, "train.epochs=2")
+    assert summary["epochs"] == 2
+    names = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
+    files = {f"{folder}/{file}" for folder in ("best", "last") for file in (
+        "README.md", "model.json", "model.safetensors")}  # fmt: skip
+    files |= {"run.json", "settings.yaml", "metrics.jsonl", "last/training.safetensors"}
+    assert {name for name in names if not name.startswith("tensorboard/")} == files
+    assert any(name.startswith("tensorboard/events") for name in names)
+    settings = yaml.safe_load((run / "settings.yaml").read_text())
+    assert settings["train"]["epochs"] == 2
+    record = json.loads((run / "run.json").read_text())
+    assert len(record["manifest"]["sha256"]) == 64
+    assert record["environment"]["libraries"]["torch"]
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2]
+    assert "24 photos" in (run / "best" / "README.md").read_text()
+
+
+def test_a_model_learns_what_the_photos_show(tmp_path: Path, tiny: list[str]) -> None:
+    manifest = write_set(tmp_path / "data", train=72, val=36)
+    settings = [*tiny, "train.epochs=12", "optim.lr=1e-2", "optim.backbone_lr_factor=1"]
+    summary = invoke(manifest, tmp_path / "run", *settings, "augment.flip=0")
+    assert float(summary["best_score"]) > 0.8  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("head", ["multi", "single"])
+def test_sets_with_different_labels_train_one_model(
+    tmp_path: Path, tiny: list[str], head: str
+) -> None:
+    manifest = write_set(tmp_path / "data", unknown=True)
+    summary = invoke(manifest, tmp_path / "run", *tiny, f"model.head={head}", "train.epochs=1")
+    metrics = summary["metrics"]
+    assert isinstance(metrics, dict)
+    # no photo carries all three labels: the score is the mean balanced accuracy
+    assert "macro_f1" not in metrics
+    tasks = [metrics[f"{task}_balanced_accuracy"] for task in ("mask", "gender", "age_group")]
+    assert summary["best_score"] == pytest.approx(np.mean(tasks))
+
+
+def test_streamed_photos_train_the_same_weights(
+    manifest: Path, tmp_path: Path, tiny: list[str]
+) -> None:
+    invoke(manifest, tmp_path / "cached", *tiny, "train.epochs=1")
+    invoke(manifest, tmp_path / "streamed", *tiny, "train.epochs=1", "cache.limit_gb=0")
+    assert any((tmp_path / "cache").rglob("frames.u8"))
+    one, other = weights(tmp_path / "cached"), weights(tmp_path / "streamed")
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_bf16_and_no_average_train(manifest: Path, tmp_path: Path, tiny: list[str]) -> None:
+    invoke(manifest, tmp_path / "run", *tiny, "train.epochs=1", "train.amp=bf16", "train.ema=0")
+
+
+def test_a_frozen_backbone_keeps_its_weights(
+    manifest: Path, tmp_path: Path, tiny: list[str]
+) -> None:
+    frozen = [*tiny, "train.epochs=1", "optim.backbone_lr_factor=0", "train.ema=0"]
+    invoke(manifest, tmp_path / "short", *frozen)
+    invoke(manifest, tmp_path / "long", *frozen[:-2], "train.epochs=2", *frozen[-2:])
+    one, other = weights(tmp_path / "short"), weights(tmp_path / "long")
+    kernels = [key for key in one if key.startswith("backbone") and one[key].ndim == 4]
+    assert kernels
+    assert all(torch.equal(one[key], other[key]) for key in kernels)
+    assert not torch.equal(one["heads.mask.weight"], other["heads.mask.weight"])
+
+
+def test_training_stops_when_the_score_does_not_rise(
+    manifest: Path, tmp_path: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.5, 0.6, 0.6, 0.55, 0.9])
+    monkeypatch.setattr(loop, "validation_scores", lambda *_: {"score": next(scores)})
+    summary = invoke(manifest, tmp_path / "run", *tiny, "train.epochs=9", "train.patience=2")
+    assert (summary["epochs"], summary["best_epoch"]) == (4, 2)
+
+
+def test_a_data_folder_is_imported_and_split(tmp_path: Path, tiny: list[str]) -> None:
+    write_samples(tmp_path / "set", people=10, eval_people=1)
+    run = tmp_path / "run"
+    invoke(tmp_path / "set" / "train", run, *tiny, "train.epochs=1")
+    folds = read_rows(run / "manifest.csv").group_by("fold").len().sort("fold")
+    assert folds["fold"].to_list() == ["train", "val"]
+
+
+def test_people_bytes_and_missing_folds_are_refused(
+    manifest: Path, tmp_path: Path, tiny: list[str]
+) -> None:
+    run, text = tmp_path / "run", manifest.read_text()
+    manifest.write_text(text.replace(",p30,", ",p1,"))
+    assert "person 'p1' in folds train and val" in refused(manifest, run, *tiny)
+    manifest.write_text(text)
+    photos = manifest.parent / "photos"
+    (photos / "030.png").write_bytes((photos / "001.png").read_bytes())
+    assert "the same bytes in folds train and val" in refused(manifest, tmp_path / "b", *tiny)
+    manifest.write_text(text.replace(",train\n", ",\n"))
+    assert "24 of 37 rows have no fold" in refused(manifest, tmp_path / "c", *tiny)
+    manifest.write_text(text.replace(",val\n", ",train\n"))
+    assert "needs train.val_fold=val" in refused(manifest, tmp_path / "d", *tiny)
+    assert not (tmp_path / "d").exists()
+
+
+def test_bad_photos_are_all_named_before_training(
+    manifest: Path, tmp_path: Path, tiny: list[str]
+) -> None:
+    photos = manifest.parent / "photos"
+    (photos / "003.png").write_bytes(b"")
+    (photos / "004.png").write_text("text")
+    Image.new("RGB", (1, 1)).save(photos / "005.png")
+    message = refused(manifest, tmp_path / "run", *tiny)
+    assert "3 photo(s) cannot be used" in message
+    for name in ("003.png: the file is empty", "004.png: not an image", "005.png: 1x1 is smaller"):
+        assert name in message
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train.amp=fp16"], "fp16 needs an accelerator"),
+        (["train.batch_size=4", "train.accumulate=4"], "too small"),
+        (["model.backbone=resnet81"], "did you mean"),
+        (["train.epoch=1"], "did you mean train.epochs"),
+    ],
+)
+def test_settings_that_cannot_work_leave_no_folder(
+    manifest: Path, tmp_path: Path, tiny: list[str], words: list[str], message: str
+) -> None:
+    assert message in refused(manifest, tmp_path / "run", *tiny, *words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_is_no_number_ends_with_a_message(
+    manifest: Path, tmp_path: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "normalise", lambda photos, *_: photos * torch.nan)
+    assert "the loss is nan at step 1; lower optim.lr" in refused(manifest, tmp_path / "r", *tiny)
+
+
+def test_folders_of_others_and_of_other_versions_are_refused(
+    manifest: Path, tmp_path: Path, tiny: list[str]
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mine.txt").write_text("precious")
+    assert "no run folder" in refused(manifest, other, *tiny)
+    run = tmp_path / "run"
+    invoke(manifest, run, *tiny, "train.epochs=1")
+    for content, message in (
+        ('{"format": 9, "manifest": {"sha256": ""}}', "format 9"),
+        ("{", "damaged"),
+    ):
+        (run / "run.json").write_text(content)
+        assert message in refused(manifest, run, "--resume")
+    (run / "last" / "training.safetensors").write_bytes(b"cut")
