@@ -20,7 +20,9 @@ from maskwise.cli.output import (
 if TYPE_CHECKING:
     import polars as pl
 
-app = typer.Typer(no_args_is_help=True, help="Make, import, split and check data sets.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Make, import, split and check data sets."
+)
 
 Out = Annotated[Path, typer.Option("--out", help="The manifest to write (.csv or .parquet).")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a manifest that is there.")]
