@@ -5,15 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from maskwise.config import (
-    LabelSettings,
-    Settings,
-    describe_settings,
-    load_settings,
-    path_or_variable,
-    setting_keys,
-)
+from maskwise.config import LabelSettings, Settings
 from maskwise.errors import SettingsError
+from maskwise.settings import describe_settings, load_settings, path_or_variable, setting_keys
 
 
 def test_words_win_over_the_file(tmp_path: Path) -> None:

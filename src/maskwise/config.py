@@ -1,15 +1,11 @@
-"""Settings: frozen models read from YAML, `key=value` overrides and SM_* variables."""
+"""All settings, as frozen models with their meaning, range and default."""
 
-import difflib
 import os
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from maskwise.errors import SettingsError, listed
 from maskwise.labels import TASK_BOUNDARIES
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -232,121 +228,3 @@ class Settings(_Section):
         if self.model.head == "single" and weights != TaskWeights():
             raise ValueError("the single head has one loss: loss.task_weights acts on multi only")
         return self
-
-
-def load_settings(file: Path | None = None, overrides: Sequence[str] = ()) -> Settings:
-    """Read settings from a YAML file and `section.key=value` words; words win.
-
-    Raises:
-        SettingsError: the file is missing or no YAML, or any key or value is wrong; all at once.
-    """
-    tree = _read_yaml(file) if file else {}
-    problems = []
-    for word in overrides:
-        problem = _override(tree, word)
-        if problem:
-            problems.append(problem)
-    try:
-        settings = Settings.model_validate(tree)
-    except ValidationError as error:
-        problems.extend(_problems(error))
-    if problems:
-        raise SettingsError(f"{len(problems)} wrong setting(s):\n{listed(problems)}")
-    return settings
-
-
-def _read_yaml(file: Path) -> dict[str, Any]:
-    try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"cannot read the settings file {file}: {error}") from error
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{file} is not YAML: {error}") from error
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise SettingsError(f"{file}: expected sections such as 'train:', found {tree!r}")
-    return tree
-
-
-def _override(tree: dict[str, Any], word: str) -> str | None:
-    """Set one `section.key=value` in the tree; return what is wrong with it, if anything."""
-    key, equals, text = word.partition("=")
-    if not equals or not key:
-        return f"{word!r} is not of the form section.key=value"
-    *sections, name = key.split(".")
-    for section in sections:
-        child = tree.setdefault(section, {})
-        if not isinstance(child, dict):
-            return f"{key}: {section} is not a section"
-        tree = child
-    try:
-        tree[name] = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return f"{key}: {text!r} is not a YAML value"
-    return None
-
-
-def _problems(error: ValidationError) -> Iterator[str]:
-    for item in error.errors():
-        path = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
-            yield f"{path}: no such setting{_nearest(path)}"
-        elif item["type"] == "value_error":
-            yield f"{path or 'settings'}: {item['msg'].removeprefix('Value error, ')}"
-        else:
-            yield f"{path}: {item['msg'][0].lower()}{item['msg'][1:]}, got {item['input']!r}"
-
-
-def _nearest(path: str) -> str:
-    keys = setting_keys()
-    close = difflib.get_close_matches(path, keys, n=1) or [
-        key for key in keys if key.rpartition(".")[2] == path.rpartition(".")[2]
-    ]
-    return (
-        f"; did you mean {close[0]}?" if close else f"; known: {', '.join(Settings.model_fields)}"
-    )
-
-
-def setting_keys(model: type[BaseModel] = Settings, prefix: str = "") -> list[str]:
-    """Return every key that can be set, such as 'train.epochs'."""
-    keys: list[str] = []
-    for name, field in model.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            keys.extend(setting_keys(inner, f"{prefix}{name}."))
-        else:
-            keys.append(prefix + name)
-    return keys
-
-
-def describe_settings(settings: BaseModel, indent: str = "") -> str:
-    """Return settings as YAML with each one's meaning as a comment; `load_settings` reads it."""
-    lines = []
-    for name, field in type(settings).model_fields.items():
-        value = getattr(settings, name)
-        if isinstance(value, BaseModel):
-            lines.append(f"{indent}{name}:\n{describe_settings(value, indent + '  ')}")
-            continue
-        if field.description:
-            lines.append(f"{indent}# {field.description}\n")
-        plain = settings.model_dump(mode="json", include={name})[name]
-        text = yaml.safe_dump(plain, default_flow_style=True).removesuffix("...\n").strip()
-        lines.append(f"{indent}{name}: {text}\n")
-    return "".join(lines)
-
-
-def path_or_variable(
-    path: Path | None, variable: str, what: str, environment: Mapping[str, str] = os.environ
-) -> Path:
-    """Return the path given, else the one that an SM_* environment variable names.
-
-    Raises:
-        SettingsError: neither is given.
-    """
-    if path is not None:
-        return path
-    value = environment.get(variable)
-    if not value:
-        raise SettingsError(f"{what} is missing: give it, or set {variable}")
-    return Path(value)

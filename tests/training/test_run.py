@@ -190,3 +190,17 @@ def test_folders_of_others_and_of_other_versions_are_refused(
         (run / "run.json").write_text(content)
         assert message in refused(manifest, run, "--resume")
     (run / "last" / "training.safetensors").write_bytes(b"cut")
+
+
+def test_a_run_killed_while_it_began_is_resumed(
+    manifest: Path, tmp_path: Path, tiny: list[str]
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    invoke(manifest, whole, *tiny, "train.epochs=1")
+    killed.mkdir()
+    (killed / "settings.yaml").write_text((whole / "settings.yaml").read_text())
+    (killed / ".run.json.77.tmp").write_text("{")
+    invoke(manifest, killed, "--resume")
+    one, other = weights(whole), weights(killed)
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    assert not (killed / ".run.json.77.tmp").exists()

@@ -82,10 +82,10 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Turn a folder of labelled photos, or a CSV file, into a manifest."""
-    from maskwise.config import path_or_variable
     from maskwise.data.manifest import write_manifest
     from maskwise.data.options import ImportOptions
     from maskwise.data.sources import detect_layout, import_source
+    from maskwise.settings import path_or_variable
 
     source = path_or_variable(source, "SM_CHANNEL_TRAIN", "the folder to import")
     _keep_existing(out, force)

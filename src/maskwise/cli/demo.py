@@ -35,7 +35,7 @@ def demo(
     from maskwise.cli.folds import split
     from maskwise.cli.model import print_evaluation, score_run, train
     from maskwise.cli.predict import predict
-    from maskwise.config import load_settings
+    from maskwise.settings import load_settings
 
     _clear(out)
     drawn, manifest, run = out / "samples", out / "manifest.csv", out / "run"

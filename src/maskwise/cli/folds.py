@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from maskwise.data.duplicates import Fingerprints, Twin
 
+TwinsFile = Annotated[
+    Path | None, typer.Option(help="Where to write the pairs of nearly equal photos (.csv).")
+]
 Workers = Annotated[int | None, typer.Option(help="Processes; 0 works in this one.")]
 
 
@@ -25,9 +28,7 @@ def split(
     folds: Annotated[int, typer.Option(help="Number of folds; 0 makes train and val.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     reassign: Annotated[bool, typer.Option(help="Forget the folds that are there.")] = False,
-    twins: Annotated[
-        Path | None, typer.Option(help="Where to write the pairs of nearly equal photos (.csv).")
-    ] = None,
+    twins: TwinsFile = None,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
@@ -54,9 +55,7 @@ def split(
 
 def check(
     manifest: ManifestPath,
-    twins: Annotated[
-        Path | None, typer.Option(help="Where to write the pairs of nearly equal photos (.csv).")
-    ] = None,
+    twins: TwinsFile = None,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:

@@ -39,8 +39,8 @@ def train(
     """Train a model. `maskwise settings` lists what KEY=VALUE can set."""
     from dataclasses import asdict
 
-    from maskwise.config import path_or_variable
     from maskwise.data.inputs import training_manifest
+    from maskwise.settings import path_or_variable
     from maskwise.training.display import TrainingDisplay
     from maskwise.training.run import train as run_training
 
@@ -62,13 +62,14 @@ def train(
 
 
 def _run_settings(out: Path, config: Path | None, overrides: list[str], resume: bool) -> "Settings":
-    from maskwise.config import load_settings
-    from maskwise.training.run import saved_settings
+    from maskwise.settings import load_settings
+    from maskwise.training.folder import saved_settings
 
     if resume and not config and not overrides:
         saved = saved_settings(out)
         if saved:
             return saved
+        console().print(f"nothing to resume in {out}: a new run begins", highlight=False)
     return load_settings(config, overrides)
 
 
@@ -100,7 +101,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score a model on people it has not seen, and write a report."""
-    from maskwise.config import load_settings, path_or_variable
+    from maskwise.settings import load_settings, path_or_variable
 
     run = path_or_variable(run, "SM_CHANNEL_MODEL", "the run folder")
     source = path_or_variable(manifest, "SM_GROUND_TRUTH_DIR", "the manifest")
@@ -209,7 +210,7 @@ def settings(
     as_json: AsJson = False,
 ) -> None:
     """Print all settings of training as YAML, with what they mean."""
-    from maskwise.config import describe_settings, load_settings
+    from maskwise.settings import describe_settings, load_settings
 
     values = load_settings(config, overrides or [])
     if as_json:

@@ -35,10 +35,10 @@ def predict(
 
     Photos that cannot be read get a row with the error, and exit code 2 at the end.
     """
-    from maskwise.config import path_or_variable
     from maskwise.data.frames import PhotoRef
     from maskwise.data.inputs import evaluation_photos, find_photos
     from maskwise.prediction.predictor import Predictor
+    from maskwise.settings import path_or_variable
 
     run = path_or_variable(run, "SM_CHANNEL_MODEL", "the run folder")
     if not photos:

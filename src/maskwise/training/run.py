@@ -1,55 +1,34 @@
-"""One training run: from a manifest and settings to a run folder.
+"""One training run: from a manifest and settings to a run folder."""
 
-::
-
-    runs/NAME/
-        run.json        format, manifest hash, environment
-        settings.yaml   all settings, as used
-        metrics.jsonl   figures per epoch
-        tensorboard/
-        best/           the model of the best epoch (model.safetensors, model.json, README.md)
-        last/           the model of the last epoch, and training.safetensors to resume from
-"""
-
-import json
 import os
-import platform
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
-import yaml
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
-from maskwise.config import Settings, load_settings
+from maskwise.config import Settings
 from maskwise.data.batches import Rows
 from maskwise.data.cache import CachedFrames, open_frames
 from maskwise.data.frames import FrameSource, photo_refs
 from maskwise.data.manifest import read_manifest
 from maskwise.data.split import TEST, check_leaks
 from maskwise.data.targets import group_mean_ages, task_codes, training_codes
-from maskwise.errors import ManifestError, RunError, SettingsError, listed
+from maskwise.errors import ManifestError, SettingsError
 from maskwise.labels import UNKNOWN
 from maskwise.models.backbone import input_statistics, load_pretrained
 from maskwise.models.batch_norm import synchronise_batch_norm
 from maskwise.models.bundle import ModelInfo
 from maskwise.models.heads import FaceModel
-from maskwise.storage import file_digest, remove_leftovers, write_json, write_text
+from maskwise.training.folder import check_folder, write_run
 from maskwise.training.loop import Observer, Trainer, TrainingData
 from maskwise.transforms.preprocess import Preprocess
-from maskwise.version import __version__
-
-RUN_FORMAT: Final = 1
-_MAY_CHANGE: Final = ("cache.", "train.device")
-"""Settings that a resumed run may have otherwise: they do not change what is learnt."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +65,10 @@ def train(
     train_rows, val_rows = _rows_by_fold(frame, settings, manifest)
     _check_batches(settings, accelerator, len(train_rows))
     model, preprocess, origin = _build_model(settings, accelerator)
-    _check_folder(folder, resume, settings, manifest)
+    check_folder(folder, resume, settings, manifest)
     accelerator.wait_for_everyone()  # nobody may find what the main process writes next
     if accelerator.is_main_process:
-        remove_leftovers(folder)
-        _write_run(folder, settings, manifest, accelerator)
+        write_run(folder, settings, manifest, accelerator)
     accelerator.wait_for_everyone()
     with accelerator.main_process_first():
         frames = open_frames(
@@ -193,90 +171,6 @@ def _build_model(settings: Settings, accelerator: Accelerator) -> tuple[FaceMode
     if accelerator.num_processes > 1:
         synchronise_batch_norm(model)
     return model, preprocess, origin
-
-
-def saved_settings(folder: Path) -> Settings | None:
-    """Return the settings of a run folder; None where there is none yet.
-
-    Raises:
-        SettingsError: the file is damaged.
-    """
-    path = folder / "settings.yaml"
-    return load_settings(path) if path.is_file() else None
-
-
-def _check_folder(folder: Path, resume: bool, settings: Settings, manifest: Path) -> None:
-    record = folder / "run.json"
-    if not record.is_file():
-        # a data folder given instead of a manifest is imported into the run folder
-        if folder.is_dir() and any(path != manifest for path in folder.iterdir()):
-            raise RunError(f"{folder} is not empty and no run folder; name another")
-        return
-    if not resume:
-        raise RunError(f"{folder} holds a run already; add --resume, or name another folder")
-    try:
-        run = json.loads(record.read_text(encoding="utf-8"))
-        found, digest = run["format"], run["manifest"]["sha256"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{record} is damaged: {error}") from error
-    if found != RUN_FORMAT:
-        raise RunError(
-            f"{folder} has format {found!r}, this is Maskwise {__version__} with format "
-            f"{RUN_FORMAT}; resume it with the version that began it"
-        )
-    if digest != file_digest(manifest):
-        raise RunError(f"{manifest} has changed since {folder} was begun; start a new run")
-    _check_same_settings(folder, settings)
-
-
-def _check_same_settings(folder: Path, settings: Settings) -> None:
-    before = saved_settings(folder)
-    if before is None:
-        return
-    old, new = _flat(before.model_dump(mode="json")), _flat(settings.model_dump(mode="json"))
-    changed = [
-        f"{key} was {old[key]!r}, is {new[key]!r}"
-        for key in old
-        if old[key] != new[key] and not key.startswith(_MAY_CHANGE)
-    ]
-    if changed:
-        raise SettingsError(
-            f"{folder} was begun with other settings; a resumed run keeps its own:\n"
-            f"{listed(changed)}"
-        )
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            leaves |= _flat(value, f"{prefix}{key}.")
-        else:
-            leaves[prefix + key] = value
-    return leaves
-
-
-def _write_run(folder: Path, settings: Settings, manifest: Path, accelerator: Accelerator) -> None:
-    text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
-    write_text(folder / "settings.yaml", text)
-    libraries = ("torch", "timm", "accelerate", "kornia", "numpy", "polars", "pillow")
-    write_json(
-        folder / "run.json",
-        {
-            "format": RUN_FORMAT,
-            "manifest": {"path": str(manifest.resolve()), "sha256": file_digest(manifest)},
-            "environment": {
-                "maskwise": __version__,
-                "python": platform.python_version(),
-                "platform": platform.platform(),
-                "device": str(accelerator.device),
-                "processes": accelerator.num_processes,
-                "threads": torch.get_num_threads(),
-                "libraries": {name: version(name) for name in libraries},
-                "command": sys.argv,
-            },
-        },
-    )
 
 
 def _check_leaks(

@@ -1,0 +1,139 @@
+"""The run folder.
+
+::
+
+    runs/NAME/
+        run.json        format, manifest hash, environment
+        settings.yaml   all settings, as used
+        metrics.jsonl   figures per epoch
+        tensorboard/
+        best/           the model of the best epoch (model.safetensors, model.json, README.md)
+        last/           the model of the last epoch, and training.safetensors to resume from
+"""
+
+import json
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+import yaml
+from accelerate import Accelerator
+
+from maskwise.config import Settings
+from maskwise.errors import RunError, SettingsError, listed
+from maskwise.settings import load_settings
+from maskwise.storage import file_digest, remove_leftovers, write_json, write_text
+from maskwise.version import __version__
+
+RUN_FORMAT: Final = 1
+_MAY_CHANGE: Final = ("cache.", "train.device")
+"""Settings that a resumed run may have otherwise: they do not change what is learnt."""
+
+
+def saved_settings(folder: Path) -> Settings | None:
+    """Return the settings of a run folder; None where there is none yet.
+
+    Raises:
+        SettingsError: the file is damaged.
+    """
+    path = folder / "settings.yaml"
+    return load_settings(path) if path.is_file() else None
+
+
+def check_folder(folder: Path, resume: bool, settings: Settings, manifest: Path) -> None:
+    """Check that a run may begin in a folder, or, with `resume`, go on there.
+
+    Raises:
+        RunError: it holds other things, another run, a damaged one, or one of another version.
+        SettingsError: the run there was begun with other settings.
+    """
+    record = folder / "run.json"
+    if not record.is_file():
+        if _holds_other_things(folder, resume, manifest):
+            raise RunError(f"{folder} is not empty and no run folder; name another")
+        return
+    if not resume:
+        raise RunError(f"{folder} holds a run already; add --resume, or name another folder")
+    try:
+        run = json.loads(record.read_text(encoding="utf-8"))
+        found, digest = run["format"], run["manifest"]["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{record} is damaged: {error}") from error
+    if found != RUN_FORMAT:
+        raise RunError(
+            f"{folder} has format {found!r}, this is Maskwise {__version__} with format "
+            f"{RUN_FORMAT}; resume it with the version that began it"
+        )
+    if digest != file_digest(manifest):
+        raise RunError(f"{manifest} has changed since {folder} was begun; start a new run")
+    _check_same_settings(folder, settings)
+
+
+def _holds_other_things(folder: Path, resume: bool, manifest: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    # a data folder given instead of a manifest is imported into the run folder
+    names = {path.name for path in folder.iterdir() if path != manifest}
+    if resume:  # a run killed while it began
+        names -= {"settings.yaml"}
+        names = {name for name in names if not name.endswith(".tmp")}
+    return bool(names)
+
+
+def _check_same_settings(folder: Path, settings: Settings) -> None:
+    before = saved_settings(folder)
+    if before is None:
+        return
+    old, new = _flat(before.model_dump(mode="json")), _flat(settings.model_dump(mode="json"))
+    changed = [
+        f"{key} was {old[key]!r}, is {new[key]!r}"
+        for key in old
+        if old[key] != new[key] and not key.startswith(_MAY_CHANGE)
+    ]
+    if changed:
+        raise SettingsError(
+            f"{folder} was begun with other settings; a resumed run keeps its own:\n"
+            f"{listed(changed)}"
+        )
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            leaves |= _flat(value, f"{prefix}{key}.")
+        else:
+            leaves[prefix + key] = value
+    return leaves
+
+
+def write_run(folder: Path, settings: Settings, manifest: Path, accelerator: Accelerator) -> None:
+    """Write what a run is, its settings first: a folder with `run.json` can be resumed.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    remove_leftovers(folder)
+    text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+    write_text(folder / "settings.yaml", text)
+    libraries = ("torch", "timm", "accelerate", "kornia", "numpy", "polars", "pillow")
+    write_json(
+        folder / "run.json",
+        {
+            "format": RUN_FORMAT,
+            "manifest": {"path": str(manifest.resolve()), "sha256": file_digest(manifest)},
+            "environment": {
+                "maskwise": __version__,
+                "python": platform.python_version(),
+                "platform": platform.platform(),
+                "device": str(accelerator.device),
+                "processes": accelerator.num_processes,
+                "threads": torch.get_num_threads(),
+                "libraries": {name: version(name) for name in libraries},
+                "command": sys.argv,
+            },
+        },
+    )

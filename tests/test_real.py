@@ -1,0 +1,68 @@
+"""The real photos, where they are at hand: import, grouping, twins, and the split."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from maskwise.data.duplicates import find_twins, fingerprint_photos
+from maskwise.data.options import ImportOptions
+from maskwise.data.sources import detect_layout, import_source
+from maskwise.data.split import check_leaks, split_manifest
+
+REAL = Path(__file__).parents[2] / "shared" / "data"
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(not (REAL / "utkface").is_dir(), reason="the real photos are not here"),
+]
+
+
+@pytest.fixture(scope="module")
+def sets() -> dict[str, pl.DataFrame]:
+    names = ("utkface", "asian_decades", "mask_photos")
+    return {name: import_source(REAL / name, ImportOptions(name)) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "photos"),
+    [
+        ("utkface", "utkface", 17_324),
+        ("asian_decades", "decades", 10_889),
+        ("mask_photos", "mask-folders", 7_147),
+    ],
+)
+def test_every_photo_is_imported(
+    sets: dict[str, pl.DataFrame], name: str, layout: str, photos: int
+) -> None:
+    assert detect_layout(REAL / name) == layout
+    assert len(sets[name]) == photos
+
+
+def test_labels_are_those_of_the_readme(sets: dict[str, pl.DataFrame]) -> None:
+    states = dict(sets["mask_photos"].group_by("mask").len().iter_rows())
+    assert states == {"wear": 3572, "incorrect": 467, "not_wear": 3108}
+    assert sets["mask_photos"]["age_group"].null_count() == 7147
+    assert set(sets["asian_decades"]["age_group"].unique()) == {"young", "middle"}
+    old = (sets["utkface"]["age_group"] == "old").mean()
+    assert isinstance(old, float)
+    assert 0.1 < old < 0.16
+
+
+def test_faces_of_one_photo_are_one_person(sets: dict[str, pl.DataFrame]) -> None:
+    frame = sets["mask_photos"].with_columns(name=pl.col("photo").str.split("/").list.last())
+    street = frame.filter(pl.col("name").str.starts_with("ilc-"))
+    photos = street["name"].str.extract(r"^(ilc-[^-]+)-")
+    assert street["person"].n_unique() == photos.n_unique()
+    press = frame.filter(pl.col("name").str.starts_with("maf-"))
+    assert press["person"].n_unique() == len(press)
+
+
+def test_about_one_face_in_seventeen_has_a_twin(sets: dict[str, pl.DataFrame]) -> None:
+    frame = sets["utkface"].sort("photo")[:4000]  # by age: twins have other ages
+    prints = fingerprint_photos(frame["photo"].to_list(), workers=0)
+    twins = find_twins(prints)
+    share = len({row for twin in twins for row in (twin.first, twin.second)}) / len(frame)
+    assert 0.02 < share < 0.1
+    split = split_manifest(frame, twins)
+    check_leaks(split, prints.digests, twins)
+    assert 0.18 < (split["fold"] == "val").mean() < 0.22  # type: ignore[operator]
