@@ -56,7 +56,11 @@ def code_of(task: str, word: str | None) -> int:
     Raises:
         ValueError: the word is none of the task's.
     """
-    return UNKNOWN if word is None else TASKS[task].index(word)
+    if word is None:
+        return UNKNOWN
+    if word not in TASKS[task]:
+        raise ValueError(f"{word!r} is none of {', '.join(TASKS[task])}")
+    return TASKS[task].index(word)
 
 
 def age_group_of(age: float, boundaries: Sequence[int] = TASK_BOUNDARIES) -> AgeGroup:

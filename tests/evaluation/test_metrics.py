@@ -12,6 +12,7 @@ from maskwise.evaluation.metrics import (
     expected_calibration_error,
     f1_scores,
     macro_f1,
+    macro_f1_of_true,
     recalls,
     reliability_bins,
 )
@@ -78,3 +79,9 @@ def test_interval_draws_people_not_photos() -> None:
     each = bootstrap_interval(truth, answers, np.arange(500), 2, accuracy) or (0, 0)
     assert each[1] - each[0] < 0.1
     assert bootstrap_interval(truth - 1, answers, people, 2, accuracy) is None
+
+
+def test_group_scores_leave_out_classes_that_are_only_answered() -> None:
+    confusion = confusion_matrix(np.array([0, 0, 0, 1]), np.array([0, 0, 2, 1]), 3)
+    assert macro_f1(confusion) == pytest.approx((0.8 + 1 + 0) / 3)
+    assert macro_f1_of_true(confusion) == pytest.approx((0.8 + 1) / 2)

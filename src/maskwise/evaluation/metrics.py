@@ -53,6 +53,15 @@ def macro_f1(confusion: Confusion) -> float:
     return _mean(f1_scores(confusion))
 
 
+def macro_f1_of_true(confusion: Confusion) -> float:
+    """Return the mean F1 over the classes that are true.
+
+    Within a group of people this is fairer than `macro_f1`: a single answer of another group's
+    class would count there as a whole class of F1 0.
+    """
+    return _mean(np.where(confusion.sum(-1) > 0, f1_scores(confusion), np.nan))
+
+
 def balanced_accuracy(confusion: Confusion) -> float:
     """Return the mean recall over the classes that are true."""
     return _mean(recalls(confusion))

@@ -18,6 +18,7 @@ from maskwise.evaluation.metrics import (
     expected_calibration_error,
     f1_scores,
     macro_f1,
+    macro_f1_of_true,
     recalls,
     reliability_bins,
 )
@@ -132,7 +133,10 @@ def _age_error(frame: pl.DataFrame, ages: NDArray[np.floating]) -> dict[str, Any
 def _by_group(
     column: pl.Series, codes: Codes, joint: NDArray[np.floating], tasks: Tasks
 ) -> dict[str, dict[str, float]]:
-    """Return photos and scores for each word of a column; unknown words are left out."""
+    """Return photos and scores for each word of a column; unknown words are left out.
+
+    Macro-F1 of the 18 classes is over those that are true in the group.
+    """
     groups = {}
     for word in sorted(column.drop_nulls().unique()):
         rows = np.flatnonzero(column.eq_missing(word).to_numpy())
@@ -142,5 +146,10 @@ def _by_group(
         scores = validation_scores(
             inside, joint[rows], {task: values[rows] for task, values in tasks.items()}
         )
+        truth = class_codes(inside)
+        classes = confusion_matrix(truth, joint[rows].argmax(axis=1), NUM_CLASSES)
+        if classes.any():
+            scores["macro_f1"] = macro_f1_of_true(classes)
+        scores.pop("score")
         groups[str(word)] = {"photos": len(rows), **scores}
     return groups
