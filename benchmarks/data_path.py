@@ -130,8 +130,9 @@ def main() -> None:
 def run(paths: list[str], options: argparse.Namespace, device: torch.device, folder: Path) -> None:
     """Time every pass of the three ways in turn."""
     settings = ModelSettings(backbone=options.backbone, pretrained="none")
-    ours = FaceModel(settings).to(device).to(memory_format=torch.channels_last).train()
-    theirs = FaceModel(settings).to(device).train()
+    shape = (options.size, options.size)
+    ours = FaceModel(settings, shape).to(device).to(memory_format=torch.channels_last).train()
+    theirs = FaceModel(settings, shape).to(device).train()
     our_step, their_step = training_step(ours, device), training_step(theirs, device)
     refs = [PhotoRef(path) for path in paths]
     size = PreprocessSettings(height=options.size, width=options.size)

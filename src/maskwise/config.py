@@ -4,17 +4,24 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from maskwise.labels import TASK_BOUNDARIES
 
+Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Boundaries = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(le=120)]]
 AgeSpan = tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(le=120)]]
 
 
+def _number_as_text(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class LabelSettings(_Section):
@@ -33,6 +40,11 @@ class LabelSettings(_Section):
             low, high = getattr(self, name)
             if low >= high:
                 raise ValueError(f"{name} must rise, such as [30, 60], not [{low}, {high}]")
+        for first, last in self.drop_ages:
+            if first > last:
+                raise ValueError(
+                    f"drop_ages: [{first}, {last}] holds no age; write [{last}, {first}]"
+                )
         low, high = self.train_boundaries
         groups = {"under": (0, low - 1), "middle": (low, high - 1), "old": (high, 120)}
         for name, (first, last) in groups.items():
@@ -49,7 +61,9 @@ class PreprocessSettings(_Section):
     """From a decoded photo to the array that the model sees; saved with the model."""
 
     height: Annotated[int, Field(ge=16, le=2048)] = 128
+    """Pixels."""
     width: Annotated[int, Field(ge=16, le=2048)] = 128
+    """Pixels."""
     fit: Literal["cover", "contain"] = "cover"
     """cover: scale until the frame is full, cut what stands over; contain: pad. Never squash."""
     centre: Annotated[float, Field(gt=0.1, le=1)] = 1.0
@@ -58,7 +72,8 @@ class PreprocessSettings(_Section):
     """Added around a face box on each side, in shares of the box's longer side."""
     mean: tuple[float, float, float] | None = None
     """Per channel, of values 0..1; none takes what the backbone was pretrained with."""
-    std: tuple[float, float, float] | None = None
+    std: tuple[Positive, Positive, Positive] | None = None
+    """Likewise; the pixels are divided by it."""
 
 
 class CacheSettings(_Section):
@@ -86,9 +101,11 @@ class ModelSettings(_Section):
     hidden: Annotated[int, Field(ge=0, le=8192)] = 0
     """Width of the hidden layer of an MLP head; 0 is a linear head."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the hidden layer of an MLP head that is dropped in training."""
     pretrained: str = "auto"
     """auto: an installed weight package, else timm's hub; hub; none: a random start; or a file."""
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Stochastic depth of the backbone: share of its blocks that are skipped, in training."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -116,6 +133,7 @@ class LossSettings(_Section):
 
     task_weights: TaskWeights = TaskWeights()
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of a label's weight that is spread over all classes."""
     class_weights: Literal["none", "sqrt", "balanced"] = "none"
     """Weight of a class: 1; 1 / sqrt(its count); 1 / its count; scaled to a mean of 1 per photo."""
 
@@ -141,6 +159,7 @@ class AugmentSettings(_Section):
     """Random changes to training photos. A strength of 0 or a probability of 0 is off."""
 
     enabled: bool = True
+    """false: photos are trained on as they are."""
     flip: Share = 0.5
     """Probability of a mirror image."""
     rotate: Annotated[float, Field(ge=0, le=180)] = 12.0
@@ -152,8 +171,11 @@ class AugmentSettings(_Section):
     shear: Annotated[float, Field(ge=0, le=45)] = 4.0
     """Largest shear in degrees."""
     brightness: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """Values are multiplied by 1 - brightness to 1 + brightness."""
     contrast: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """The distance to the photo's mean is multiplied by 1 - contrast to 1 + contrast."""
     saturation: Annotated[float, Field(ge=0, le=1)] = 0.3
+    """The distance to grey is multiplied by 1 - saturation to 1 + saturation."""
     hue: Annotated[float, Field(ge=0, le=180)] = 8.0
     """Largest turn of the colours around the grey axis, in degrees."""
     grey: Share = 0.05
@@ -176,26 +198,29 @@ class TrainSettings(_Section):
     """The training loop."""
 
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 5
+    """Passes over the training photos."""
     batch_size: Annotated[int, Field(ge=1)] = 64
     """Photos in one optimizer step, over all processes and accumulated parts."""
     accumulate: Annotated[int, Field(ge=1)] = 1
     """Parts that one process's share of a batch is computed in, to save memory."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of first weights, order, augmentation and dropout."""
     device: str = "auto"
     """auto: an accelerator where there is one; or cpu."""
     amp: Literal["no", "bf16", "fp16"] = "no"
     """Mixed precision."""
     channels_last: bool = True
+    """Memory layout that convolutions are faster in."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """Decay of the running mean of the weights, warmed up; 0 is off."""
     patience: Annotated[int, Field(ge=0)] = 0
     """Epochs without a better score before training stops; 0 never stops early."""
     checkpoint_steps: Annotated[int, Field(ge=0)] = 200
     """Steps between checkpoints inside an epoch; 0 writes at the end of epochs only."""
-    val_fold: str = "val"
-    """The fold that validates; every other fold but `test` trains."""
+    val_fold: Annotated[str, BeforeValidator(_number_as_text)] = "val"
+    """The fold that validates, such as val or 2; every other fold but `test` trains."""
     max_photos: Annotated[int, Field(ge=0)] = 0
-    """Train and validate on the first so many photos only, for a quick look; 0 is all."""
+    """Train and validate on a sample of so many photos each, for a quick look; 0 is all."""
 
     @model_validator(mode="after")
     def _divides(self) -> Self:

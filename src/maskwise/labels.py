@@ -96,19 +96,3 @@ def class_names(boundaries: Sequence[int] = TASK_BOUNDARIES) -> list[str]:
         for gender in TASKS["gender"]
         for group in TASKS["age_group"]
     ]
-
-
-def joint_probabilities(
-    mask: NDArray[np.floating], gender: NDArray[np.floating], age_group: NDArray[np.floating]
-) -> NDArray[np.floating]:
-    """Multiply per-task probabilities (N, 3), (N, 2), (N, 3) into class probabilities (N, 18)."""
-    joint: NDArray[np.floating] = (
-        mask[:, :, None, None] * gender[:, None, :, None] * age_group[:, None, None, :]
-    )
-    return joint.reshape(len(mask), NUM_CLASSES)
-
-
-def task_probabilities(joint: NDArray[np.floating]) -> dict[str, NDArray[np.floating]]:
-    """Sum class probabilities (N, 18) into per-task probabilities (N, 3), (N, 2), (N, 3)."""
-    cube = joint.reshape(len(joint), 3, 2, 3)
-    return {"mask": cube.sum((2, 3)), "gender": cube.sum((1, 3)), "age_group": cube.sum((1, 2))}

@@ -39,7 +39,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
         tree = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"cannot read the settings file {file}: {error}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SettingsError(f"{file} is not YAML: {error}") from error
     if tree is None:
         return {}
@@ -61,7 +61,7 @@ def _override(tree: dict[str, Any], word: str) -> str | None:
         tree = child
     try:
         tree[name] = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         return f"{key}: {text!r} is not a YAML value"
     return None
 
@@ -127,5 +127,5 @@ def path_or_variable(
         return path
     value = environment.get(variable)
     if not value:
-        raise SettingsError(f"{what} is missing: give it, or set {variable}")
+        raise SettingsError(f"no path to {what}: give it, or set {variable}")
     return Path(value)

@@ -117,5 +117,8 @@ def test_boundaries_of_training_and_of_the_task() -> None:
 
 
 def test_mean_ages_of_the_groups() -> None:
-    assert group_mean_ages(ages(), (30, 60)) == [23.5, 51.0, 60.0]
-    assert group_mean_ages(ages()[:0], (30, 60)) == [22.5, 45.0, 68.0]
+    labels = LabelSettings()
+    assert group_mean_ages(ages(), labels) == [23.5, 51.0, 60.0]
+    assert group_mean_ages(ages()[:0], labels) == [22.5, 45.0, 68.0]
+    other = LabelSettings(train_boundaries=(30, 58), drop_ages=((57, 57), (59, 59)))
+    assert group_mean_ages(ages(), other) == [23.5, 30.0, 59.0]

@@ -9,7 +9,7 @@ from maskwise.config import LabelSettings
 from maskwise.data.manifest import manifest_from_rows
 from maskwise.data.targets import class_codes, task_codes
 from maskwise.evaluation.scores import evaluation_scores, validation_scores
-from maskwise.labels import TASKS, joint_probabilities, task_probabilities
+from maskwise.labels import TASKS
 
 COUNT = 60
 
@@ -36,9 +36,14 @@ def answers() -> dict[str, np.ndarray]:
     }
 
 
+def joint_of(tasks: dict[str, np.ndarray]) -> np.ndarray:
+    joint = np.einsum("ni,nj,nk->nijk", tasks["mask"], tasks["gender"], tasks["age_group"])
+    return joint.reshape(len(joint), 18)
+
+
 def test_figures_equal_scikit_learn_on_known_labels() -> None:
     rows, tasks, labels = frame(), answers(), LabelSettings()
-    joint = joint_probabilities(tasks["mask"], tasks["gender"], tasks["age_group"])
+    joint = joint_of(tasks)
     ages = np.full(COUNT, 40.0)
     scores = evaluation_scores(rows, labels, joint, tasks, ages, samples=50)
     codes = task_codes(rows, labels)
@@ -74,13 +79,6 @@ def test_scores_use_the_tasks_boundaries_whatever_trained() -> None:
     )
     labels = LabelSettings(train_boundaries=(29, 58), drop_ages=((59, 59),))
     tasks = {"mask": np.eye(3)[[0]], "gender": np.eye(2)[[0]], "age_group": np.eye(3)[[1]]}
-    joint = joint_probabilities(tasks["mask"], tasks["gender"], tasks["age_group"])
+    joint = joint_of(tasks)
     scores = validation_scores(task_codes(rows, labels), joint, tasks)
     assert scores["accuracy"] == scores["age_group_accuracy"] == 1
-
-
-def test_joint_and_task_probabilities_are_inverse() -> None:
-    tasks = answers()
-    joint = joint_probabilities(tasks["mask"], tasks["gender"], tasks["age_group"])
-    for task, values in task_probabilities(joint).items():
-        assert values == pytest.approx(tasks[task])

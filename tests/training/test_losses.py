@@ -44,7 +44,7 @@ def test_multi_head_is_the_sum_of_means_over_known_labels() -> None:
         + nnf.cross_entropy(logits["gender"][[0, 2, 3]], torch.tensor([1, 0, 1]))
         + 2 * nnf.cross_entropy(logits["age_group"][[0, 2, 3]], torch.tensor([2, 1, 0]))
     )
-    loss = Loss(LossSettings(task_weights=TaskWeights(age_group=2)), CODES, CPU)
+    loss = Loss(LossSettings(task_weights=TaskWeights(age_group=2)), CODES, ROWS, CPU)
     assert loss(logits, ROWS, ROWS).item() == pytest.approx(expected.item(), rel=1e-6)
 
 
@@ -53,14 +53,14 @@ def test_single_head_equals_cross_entropy_where_all_is_known() -> None:
     logits = {JOINT: logits_for(4, "single")[JOINT][rows]}
     classes = encode_class(*(CODES[task][rows] for task in TASKS))
     expected = nnf.cross_entropy(logits[JOINT], torch.from_numpy(classes))
-    loss = Loss(LossSettings(), CODES, CPU)
+    loss = Loss(LossSettings(), CODES, ROWS, CPU)
     assert loss(logits, rows, rows).item() == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_single_head_sums_the_classes_that_a_known_mask_allows() -> None:
     logits = {JOINT: logits_for(4, "single")[JOINT][[1]]}
     p = torch.softmax(logits[JOINT], dim=1)[0]
-    loss = Loss(LossSettings(), CODES, CPU)
+    loss = Loss(LossSettings(), CODES, ROWS, CPU)
     rows = np.array([1])
     assert loss(logits, rows, rows).item() == pytest.approx(-p[12:].sum().log().item(), rel=1e-5)
 
@@ -70,7 +70,7 @@ def test_single_head_sums_the_classes_that_a_known_mask_allows() -> None:
 def test_unknown_labels_have_no_gradient(head: str, smoothing: float) -> None:
     logits = logits_for(2, head)
     codes = codes_of((0, 1, 2), (UNKNOWN,) * 3)
-    loss = Loss(LossSettings(label_smoothing=smoothing), codes, CPU)
+    loss = Loss(LossSettings(label_smoothing=smoothing), codes, np.arange(2), CPU)
     loss(logits, np.arange(2), np.arange(2)).backward()
     for output in logits.values():
         assert output.grad is not None
@@ -81,7 +81,7 @@ def test_unknown_labels_have_no_gradient(head: str, smoothing: float) -> None:
 @pytest.mark.parametrize("head", ["multi", "single"])
 def test_parts_of_a_batch_add_up(head: str) -> None:
     logits = logits_for(4, head)
-    loss = Loss(LossSettings(class_weights="sqrt", label_smoothing=0.05), CODES, CPU)
+    loss = Loss(LossSettings(class_weights="sqrt", label_smoothing=0.05), CODES, ROWS, CPU)
     whole = loss(logits, ROWS, ROWS)
     parts = [
         loss({name: output[part] for name, output in logits.items()}, part, ROWS)
@@ -93,7 +93,9 @@ def test_parts_of_a_batch_add_up(head: str) -> None:
 @pytest.mark.parametrize("head", ["multi", "single"])
 def test_a_batch_without_labels_gives_a_zero_gradient(head: str) -> None:
     logits = logits_for(1, head)
-    loss = Loss(LossSettings(), codes_of((UNKNOWN,) * 3), CPU)(logits, np.arange(1), np.arange(1))
+    loss = Loss(LossSettings(), codes_of((UNKNOWN,) * 3), np.arange(1), CPU)(
+        logits, np.arange(1), np.arange(1)
+    )
     loss.backward()
     assert loss.item() == pytest.approx(0, abs=1e-6)
 
@@ -124,3 +126,12 @@ def test_probabilities_agree_between_heads_and_sum_to_one() -> None:
         assert torch.allclose(cube.sum((2, 3)), tasks["mask"].exp(), atol=1e-6)
         assert torch.allclose(cube.sum((1, 3)), tasks["gender"].exp(), atol=1e-6)
         assert torch.allclose(cube.sum((1, 2)), tasks["age_group"].exp(), atol=1e-6)
+
+
+def test_class_weights_come_from_training_rows_only() -> None:
+    codes = codes_of((0, 0, 0), (1, 0, 0), (2, 0, 0), (0, 0, 0), (0, 0, 0))
+    logits = logits_for(5, "multi")
+    settings, train = LossSettings(class_weights="balanced"), np.arange(3)
+    first = Loss(settings, codes, train, CPU)(logits, train, train)
+    codes["mask"][3:] = 2
+    assert first.item() == Loss(settings, codes, train, CPU)(logits, train, train).item()

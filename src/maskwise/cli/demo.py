@@ -37,10 +37,11 @@ def demo(
     from maskwise.cli.predict import predict
     from maskwise.settings import load_settings
 
-    _clear(out)
-    drawn, manifest, run = out / "samples", out / "manifest.csv", out / "run"
     settings = [*_SETTINGS, f"train.seed={seed}", f"cache.folder={out / 'cache'}"]
     settings += overrides or []
+    cache = load_settings(None, settings).cache
+    _clear(out)
+    drawn, manifest, run = out / "samples", out / "manifest.csv", out / "run"
     _say(f"maskwise data samples {drawn} --people {people} --seed {seed}")
     samples(drawn, people=people, seed=seed)
     _say(f"maskwise data import {drawn / 'train'} --out {manifest}")
@@ -53,7 +54,6 @@ def demo(
     _say(f"maskwise predict {run} {drawn / 'eval' / 'info.csv'} --out {predictions}")
     predict(run, [str(drawn / "eval" / "info.csv")], out=predictions)
     _say(f"maskwise evaluate {run} {drawn / 'eval'} --out {out}")
-    cache = load_settings(None, settings).cache
     result = score_run(run, drawn / "eval", None, out, cache)
     print_evaluation(result)
     typer.echo(f"report {result['report']}")

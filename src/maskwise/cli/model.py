@@ -65,11 +65,10 @@ def _run_settings(out: Path, config: Path | None, overrides: list[str], resume: 
     from maskwise.settings import load_settings
     from maskwise.training.folder import saved_settings
 
-    if resume and not config and not overrides:
-        saved = saved_settings(out)
-        if saved:
-            return saved
-        console().print(f"nothing to resume in {out}: a new run begins", highlight=False)
+    if resume and not config:
+        if saved_settings(out):
+            return load_settings(out / "settings.yaml", overrides)
+        console().print(f"nothing to resume in {out}: a new run begins")
     return load_settings(config, overrides)
 
 
@@ -101,11 +100,11 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score a model on people it has not seen, and write a report."""
-    from maskwise.settings import load_settings, path_or_variable
+    from maskwise.settings import path_or_variable
 
     run = path_or_variable(run, "SM_CHANNEL_MODEL", "the run folder")
     source = path_or_variable(manifest, "SM_GROUND_TRUTH_DIR", "the manifest")
-    cache = load_settings(None, overrides or []).cache
+    cache = _cache_settings(overrides or [])
     folder = out or output_folder() or run / "evaluation"
     result = score_run(run, source, fold, folder, cache, device, bootstrap)
     if as_json:
@@ -113,6 +112,16 @@ def evaluate(
         return
     print_evaluation(result)
     typer.echo(f"report {result['report']}")
+
+
+def _cache_settings(words: list[str]) -> "CacheSettings":
+    from maskwise.errors import SettingsError
+    from maskwise.settings import load_settings
+
+    others = [word for word in words if not word.startswith("cache.")]
+    if others:
+        raise SettingsError(f"--set {others[0]}: only settings of the cache act in an evaluation")
+    return load_settings(None, words).cache
 
 
 def score_run(
@@ -127,13 +136,15 @@ def score_run(
     """Score a model, write the report to a folder, and return all figures."""
     from maskwise.data.inputs import choose_fold, labelled_manifest
     from maskwise.evaluation.evaluate import evaluate as run_evaluation
+    from maskwise.evaluation.report import read_history
     from maskwise.models.bundle import find_bundle, read_info
 
-    boundaries = read_info(find_bundle(run)).task_boundaries
-    frame, used = choose_fold(labelled_manifest(source, boundaries), fold)
+    info = read_info(find_bundle(run))
+    frame, used = choose_fold(labelled_manifest(source, info.task_boundaries), fold, info.val_fold)
+    history = read_history(run) or read_history(run.parent)
     with photo_bar("evaluating", len(frame)) as advance:
         evaluation = run_evaluation(run, frame, cache, device, bootstrap, advance)
-    _write_evaluation(folder, evaluation, run, f"{source} ({used})")
+    _write_evaluation(folder, evaluation, run, f"{source} ({used})", history)
     return {
         "run": str(run),
         "manifest": str(source),
@@ -143,16 +154,24 @@ def score_run(
     }
 
 
-def _write_evaluation(folder: Path, evaluation: "Evaluation", run: Path, data: str) -> None:
+def _write_evaluation(
+    folder: Path,
+    evaluation: "Evaluation",
+    run: Path,
+    data: str,
+    history: list[dict[str, float]],
+) -> None:
     from dataclasses import asdict
 
+    from maskwise.data.frames import photo_refs
     from maskwise.evaluation.evaluate import answers_table, worst_mistakes
-    from maskwise.evaluation.report import read_history, write_report
+    from maskwise.evaluation.report import write_report
     from maskwise.storage import replacing, write_json
 
-    photos = evaluation.frame["photo"]
+    photos = photo_refs(evaluation.frame)
     mistakes = [
-        {**asdict(mistake), "photo": photos[mistake.row]} for mistake in worst_mistakes(evaluation)
+        {**asdict(mistake), "photo": photos[mistake.row].path, "box": photos[mistake.row].box}
+        for mistake in worst_mistakes(evaluation)
     ]
     info = evaluation.info
     about = {
@@ -162,7 +181,6 @@ def _write_evaluation(folder: Path, evaluation: "Evaluation", run: Path, data: s
         "run": str(run),
         "data": data,
     }
-    history = read_history(run) or read_history(run.parent)
     write_json(folder / "evaluation.json", evaluation.scores)
     with replacing(folder / "answers.csv") as temporary:
         answers_table(evaluation).write_csv(temporary)

@@ -29,7 +29,7 @@ def console() -> "Console":
     """Return the console for progress and remarks: standard error."""
     from rich.console import Console
 
-    return Console(stderr=True)
+    return Console(stderr=True, markup=False, emoji=False, highlight=False)
 
 
 def print_json(value: Any) -> None:
@@ -41,12 +41,13 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     """Print a table to standard output."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=Text(title), title_justify="left", title_style="bold")
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left")
     for row in rows:
-        table.add_row(*["" if value is None else _text(value) for value in row])
+        table.add_row(*[Text("" if value is None else _text(value)) for value in row])
     out = Console()
     # a table cut to fit would hide figures from a pipe
     Console(width=None if sys.stdout.isatty() else max(out.width, 160)).print(table)

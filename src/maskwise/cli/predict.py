@@ -90,7 +90,9 @@ def _write_answers(
         file = stdout
         if out:
             temporary = stack.enter_context(replacing(out))
-            file = stack.enter_context(temporary.open("w", newline="", encoding="utf-8"))
+            file = stack.enter_context(
+                temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape")
+            )
         writer = csv.DictWriter(file, list(Prediction("").row()), lineterminator="\n")
         if out or not as_json:
             writer.writeheader()

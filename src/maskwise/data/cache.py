@@ -74,7 +74,7 @@ def open_frames(
     size = len(photos) * preprocess.height * preprocess.width * 3
     if size > settings.limit_gb * 1e9:
         return StreamedFrames(photos, preprocess, settings.workers)
-    folder = (settings.folder or default_folder()) / preprocess.frame_key
+    folder = (settings.folder or default_folder()).expanduser() / preprocess.frame_key
     return FrameCache(folder, preprocess).open(photos, settings.workers, progress)
 
 

@@ -14,8 +14,8 @@ from maskwise.data.duplicates import find_twins, fingerprint_photos
 from maskwise.data.manifest import fill_age_groups, read_manifest, write_manifest
 from maskwise.data.options import ImportOptions, photos_in
 from maskwise.data.sources import import_source
-from maskwise.data.split import VAL, split_manifest
-from maskwise.errors import ManifestError, listed
+from maskwise.data.split import split_manifest
+from maskwise.errors import ManifestError, SettingsError, listed
 from maskwise.labels import TASK_BOUNDARIES
 
 _ID_COLUMNS: Final = ("ImageID", "photo", "path", "image", "file")
@@ -97,14 +97,22 @@ def labelled_manifest(source: Path, boundaries: tuple[int, int] = TASK_BOUNDARIE
 def training_manifest(source: Path, run: Path) -> Path:
     """Return a manifest with folds: the file, the one in a folder, or a folder imported and split.
 
-    What is imported is written to `run`/manifest.csv.
+    What is imported is written to `run`/manifest.csv, unless a run was begun there already.
 
     Raises:
         ManifestError: there is none, or it is wrong.
+        SettingsError: a folder is to be imported by several processes.
     """
     path = _manifest_in(source)
     if path:
         return path
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise SettingsError(
+            f"{source}: several processes train from a manifest; make it with maskwise data import "
+            "and maskwise data split"
+        )
+    if (run / "run.json").is_file():
+        return run / "manifest.csv"
     frame = import_source(source, ImportOptions(source=source.resolve().stem))
     prints = fingerprint_photos(frame["photo"].to_list(), os.cpu_count() or 1)
     written = run / "manifest.csv"
@@ -121,20 +129,24 @@ def _manifest_in(source: Path) -> Path | None:
     return None
 
 
-def choose_fold(frame: pl.DataFrame, fold: str | None) -> tuple[pl.DataFrame, str]:
+def choose_fold(frame: pl.DataFrame, fold: str | None, val_fold: str) -> tuple[pl.DataFrame, str]:
     """Return the rows to evaluate and what they are called.
 
-    Without a wish these are the validation rows, where there are any: the others trained.
+    Without a wish these are the fold that validated the model; the others may have trained it.
+    A manifest without folds is evaluated whole.
 
     Raises:
         ManifestError: no row has the fold.
     """
     folds = sorted(frame["fold"].drop_nulls().unique())
-    if fold is None:
-        fold = VAL if VAL in folds else "all"
-    if fold == "all":
+    if fold == "all" or (fold is None and not folds):
         return frame, "all rows"
-    rows = frame.filter(pl.col("fold") == fold)
+    wanted = fold or val_fold
+    rows = frame.filter(pl.col("fold") == wanted)
     if rows.is_empty():
-        raise ManifestError(f"no row is in fold {fold!r}; there are: {', '.join(folds) or 'none'}")
+        raise ManifestError(
+            f"no row is in fold {wanted!r}; there are: {', '.join(folds) or 'none'}; name one with "
+            "--fold, or take every row, trained on or not, with --fold all"
+        )
+    fold = wanted
     return rows, f"fold {fold}"

@@ -44,11 +44,12 @@ def _codes(frame: pl.DataFrame) -> Codes:
     }
 
 
-def group_mean_ages(frame: pl.DataFrame, boundaries: tuple[int, int]) -> list[float]:
-    """Return the mean known age in years of each age group; the group's middle where none is."""
-    low, high = boundaries
+def group_mean_ages(frame: pl.DataFrame, labels: LabelSettings) -> list[float]:
+    """Return the mean age in years that each group is trained on; the group's middle for none."""
+    low, high = labels.train_boundaries
     middles = (low * 0.75, (low + high) / 2, high + 8.0)
-    groups = fill_age_groups(frame.filter(pl.col("age").is_not_null()), boundaries)
+    trained = [age is not None and not labels.drops(age) for age in frame["age"]]
+    groups = fill_age_groups(frame.filter(trained), labels.train_boundaries)
     means = dict(groups.group_by("age_group").agg(pl.col("age").mean()).iter_rows())
     return [
         round(float(means.get(word, middle)), 2)

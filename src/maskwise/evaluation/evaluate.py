@@ -14,7 +14,7 @@ from maskwise.config import CacheSettings, LabelSettings
 from maskwise.data.cache import open_frames
 from maskwise.data.frames import photo_refs
 from maskwise.data.targets import class_codes, task_codes
-from maskwise.errors import ManifestError
+from maskwise.errors import ManifestError, RunError
 from maskwise.evaluation.scores import evaluation_scores
 from maskwise.labels import TASKS, UNKNOWN
 from maskwise.models.bundle import ModelInfo, load_bundle
@@ -74,6 +74,8 @@ def evaluate(
         if progress:
             progress(len(part.joint))
     answers = Probabilities.concatenate(parts)
+    if not np.isfinite(answers.joint).all():
+        raise RunError(f"{model_path} gives no numbers: its training went wrong")
     ages = expected_age(answers.tasks["age_group"], info.mean_ages)
     scores = evaluation_scores(frame, labels, answers.joint, answers.tasks, ages, samples)
     return Evaluation(scores, frame, answers, info, labels)
@@ -112,6 +114,7 @@ def answers_table(evaluation: Evaluation) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "photo": evaluation.frame["photo"],
+            "box": evaluation.frame["box"],
             "truth": pl.Series(truth).replace(UNKNOWN, None),
             "ans": joint.argmax(axis=1),
             **{f"p{number}": joint[:, number] for number in range(joint.shape[1])},

@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 from PIL import Image
 
+from maskwise.errors import RunError
 from maskwise.evaluation.charts import (
     bars_chart,
     confusion_chart,
@@ -19,6 +20,7 @@ from maskwise.evaluation.charts import (
 from maskwise.labels import TASKS
 from maskwise.storage import write_text
 from maskwise.transforms.decode import decode_photo
+from maskwise.transforms.preprocess import Box
 from maskwise.version import __version__
 
 _THUMBNAIL = 128
@@ -34,14 +36,17 @@ def write_report(
 ) -> None:
     """Write the report of `evaluation_scores`.
 
-    `mistakes` are dictionaries with photo (a path), task, truth, answer and confidence; `about`
-    is shown as it is at the top; `history` holds the figures of each epoch, where they are known.
+    `mistakes` are dictionaries with photo (a path), box (or None), task, truth, answer and
+    confidence; `about` is shown as it is at the top; `history` holds the figures of each epoch,
+    where they are known.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
         PhotoError: a mistaken photo cannot be read.
     """
-    pictured = [{**mistake, "picture": thumbnail(mistake["photo"])} for mistake in mistakes]
+    pictured = [
+        {**mistake, "picture": thumbnail(mistake["photo"], mistake["box"])} for mistake in mistakes
+    ]
     page = _template("report.html").render(
         scores=scores,
         about=about,
@@ -72,20 +77,29 @@ def write_stats(path: Path, stats: dict[str, Any], title: str) -> None:
 
 
 def read_history(run: Path) -> list[dict[str, float]]:
-    """Return the figures of each epoch of a run folder; empty where there are none."""
+    """Return the figures of each epoch of a run folder; empty where there are none.
+
+    Raises:
+        RunError: the file is damaged.
+    """
     path = run / "metrics.jsonl"
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except ValueError as error:
+        raise RunError(f"{path} is damaged: {error}; maskwise train --resume repairs it") from error
 
 
-def thumbnail(photo: str | Path) -> str:
-    """Return a photo as a small JPEG in a data: address.
+def thumbnail(photo: str | Path, box: Box | None = None) -> str:
+    """Return a photo, or the part in a box, as a small JPEG in a data: address.
 
     Raises:
         PhotoError: the photo cannot be read.
     """
     image = decode_photo(photo)
+    if box:
+        image = image.crop(box)
     image.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BILINEAR)
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG", quality=85)

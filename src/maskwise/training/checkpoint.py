@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 
 from maskwise.errors import RunError
@@ -38,6 +39,9 @@ class Progress:
     """Figures of each finished epoch."""
     scaler: dict[str, Any] | None = None
     """State of the fp16 loss scaler."""
+
+
+_PROGRESS: Final = TypeAdapter(Progress)
 
 
 def save_checkpoint(
@@ -75,11 +79,13 @@ def load_checkpoint(
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            progress = Progress(**json.loads(file.metadata()["progress"]))
+            progress = _PROGRESS.validate_json(file.metadata()["progress"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         model.load_state_dict(_below(tensors, _MODEL))
         if average is not None:
             average.load_state_dict(_below(tensors, _AVERAGE))
+        if len(progress.history) != progress.epoch or progress.best_epoch > progress.epoch:
+            raise ValueError("its counters contradict each other")  # noqa: TRY301
         _load_optimizer(optimizer, _below(tensors, _OPTIMIZER))
     except (SafetensorError, OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise RunError(
@@ -95,6 +101,8 @@ def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Ten
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
+    if not tensors:
+        raise ValueError("the state of the optimizer is missing")
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in tensors.items():
         number, _, key = name.partition("/")

@@ -86,7 +86,7 @@ def _holds_other_things(folder: Path, resume: bool, manifest: Path) -> bool:
 def _check_same_settings(folder: Path, settings: Settings) -> None:
     before = saved_settings(folder)
     if before is None:
-        return
+        raise RunError(f"{folder / 'settings.yaml'} is missing; start a new run in another folder")
     old, new = _flat(before.model_dump(mode="json")), _flat(settings.model_dump(mode="json"))
     changed = [
         f"{key} was {old[key]!r}, is {new[key]!r}"

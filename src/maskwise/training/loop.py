@@ -93,7 +93,7 @@ class Trainer:
             if settings.train.ema
             else None
         )
-        self._loss = Loss(settings.loss, data.train_codes, self._device)
+        self._loss = Loss(settings.loss, data.train_codes, data.train_rows, self._device)
         self._augment = Augment(settings.augment)
         limit = settings.cache.device_limit_gb * 1e9
         rows = np.concatenate([data.train_rows, data.val_rows])
@@ -241,6 +241,10 @@ class Trainer:
         )
         pieces = gather_object(list(zip(chunks, answers, strict=True)))
         whole = _assembled(len(rows), pieces)
+        if not np.isfinite(whole.joint).all():
+            raise TrainingError(
+                f"the weights gave no numbers after epoch {self._progress.epoch}; lower optim.lr"
+            )
         codes = {task: values[rows] for task, values in self._data.task_codes.items()}
         figures = validation_scores(codes, whole.joint, whole.tasks)
         return {**figures, "val_seconds": round(time.perf_counter() - start, 2)}
@@ -262,6 +266,9 @@ class Trainer:
             progress.scaler = self._accelerator.scaler.state_dict()
         if not self._accelerator.is_main_process:
             return
+        if figures is not None:
+            # before the checkpoint: a run killed in between does this epoch's end once more
+            self._save_model("last", figures)
         average = self._average.module.state_dict() if self._average else None
         save_checkpoint(
             self._folder / "last",
@@ -272,7 +279,6 @@ class Trainer:
         )
         if figures is not None:
             self._write_history(progress)
-            self._save_model("last", figures)
 
     def _write_history(self, progress: Progress) -> None:
         if self._accelerator.is_main_process:

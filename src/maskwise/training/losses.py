@@ -19,17 +19,25 @@ class Loss:
     batch: the parts then sum to the loss of the batch, however it is cut.
     """
 
-    def __init__(self, settings: LossSettings, codes: Codes, device: torch.device) -> None:
+    def __init__(
+        self,
+        settings: LossSettings,
+        codes: Codes,
+        train_rows: NDArray[np.int64],
+        device: torch.device,
+    ) -> None:
         self._settings = settings
         self._task_weights = settings.task_weights.model_dump()
         self._codes = codes
         self._joint_codes = class_codes(codes)
         self._class_weights = {
-            task: class_weights(codes[task], len(words), settings.class_weights).to(device)
+            task: class_weights(codes[task][train_rows], len(words), settings.class_weights).to(
+                device
+            )
             for task, words in TASKS.items()
         }
         self._joint_weights = class_weights(
-            self._joint_codes, NUM_CLASSES, settings.class_weights
+            self._joint_codes[train_rows], NUM_CLASSES, settings.class_weights
         ).to(device)
         self._device = device
 

@@ -12,9 +12,10 @@ import polars as pl
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from maskwise.config import Settings
-from maskwise.data.batches import Rows
+from maskwise.data.batches import Rows, epoch_steps
 from maskwise.data.cache import CachedFrames, open_frames
 from maskwise.data.frames import FrameSource, photo_refs
 from maskwise.data.manifest import read_manifest
@@ -62,9 +63,9 @@ def train(
     """
     accelerator = _accelerator(settings)
     frame = read_manifest(manifest, settings.labels.task_boundaries)
-    train_rows, val_rows = _rows_by_fold(frame, settings, manifest)
-    _check_batches(settings, accelerator, len(train_rows))
+    frame, train_rows, val_rows = _rows_by_fold(frame, settings, manifest)
     model, preprocess, origin = _build_model(settings, accelerator)
+    _check_batches(settings, accelerator, len(train_rows), model)
     check_folder(folder, resume, settings, manifest)
     accelerator.wait_for_everyone()  # nobody may find what the main process writes next
     if accelerator.is_main_process:
@@ -92,6 +93,7 @@ def train(
         mean_ages=_mean_ages(frame[train_rows], settings),
         pretrained=origin,
         data=_data_summary(frame, train_rows, val_rows),
+        val_fold=settings.train.val_fold,
     )
     trainer = Trainer(settings, model, preprocess, data, info, folder, accelerator, observer)
     done = trainer.run()
@@ -107,9 +109,13 @@ def train(
 
 def _accelerator(settings: Settings) -> Accelerator:
     wanted = settings.train
-    on_cpu = wanted.device == "cpu" or not torch.accelerator.is_available()
-    if wanted.device not in ("auto", "cpu") and on_cpu:
-        raise SettingsError(f"train.device: {wanted.device!r} is not to be had here; take cpu")
+    found = torch.accelerator.current_accelerator(check_available=True)
+    kinds = ["auto", "cpu", *([found.type] if found else [])]
+    if wanted.device not in kinds:
+        raise SettingsError(
+            f"train.device: {wanted.device!r} is not to be had here; take {', '.join(kinds)}"
+        )
+    on_cpu = wanted.device == "cpu" or found is None
     if wanted.amp == "fp16" and on_cpu:
         raise SettingsError("train.amp: fp16 needs an accelerator; take bf16 or no on a CPU")
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
@@ -118,7 +124,10 @@ def _accelerator(settings: Settings) -> Accelerator:
     return Accelerator(cpu=on_cpu, mixed_precision=wanted.amp)
 
 
-def _rows_by_fold(frame: pl.DataFrame, settings: Settings, manifest: Path) -> tuple[Rows, Rows]:
+def _rows_by_fold(
+    frame: pl.DataFrame, settings: Settings, manifest: Path
+) -> tuple[pl.DataFrame, Rows, Rows]:
+    """Return the rows that are used, and the positions among them that train and validate."""
     val_fold = settings.train.val_fold
     folds = set(frame["fold"].drop_nulls().unique())
     if frame["fold"].null_count():
@@ -128,44 +137,54 @@ def _rows_by_fold(frame: pl.DataFrame, settings: Settings, manifest: Path) -> tu
         )
     if val_fold not in folds or not folds - {val_fold, TEST}:
         raise ManifestError(
-            f"{manifest} has the folds {', '.join(sorted(folds))}; training needs "
+            f"{manifest} has the folds {', '.join(sorted(folds)) or 'of no rows'}; training needs "
             f"train.val_fold={val_fold} and at least one other"
         )
-    position = np.arange(len(frame))
     validates = (frame["fold"] == val_fold).to_numpy()
     trains = ~validates & (frame["fold"] != TEST).to_numpy()
-    rows = [position[trains], position[validates]]
+    rows = [np.flatnonzero(part) for part in (trains, validates)]
     if settings.train.max_photos:
         generator = np.random.default_rng(settings.train.seed)
-        limit = settings.train.max_photos
-        rows = [np.sort(generator.permutation(part)[:limit]) for part in rows]
-    _check_labels(frame, settings, rows[0])
-    return rows[0], rows[1]
+        rows = [generator.permutation(part)[: settings.train.max_photos] for part in rows]
+    used = np.sort(np.concatenate(rows))
+    train_rows, val_rows = (np.flatnonzero(np.isin(used, part)) for part in rows)
+    frame = frame[used]
+    _check_labels(frame, settings, train_rows, val_rows)
+    return frame, train_rows, val_rows
 
 
-def _check_labels(frame: pl.DataFrame, settings: Settings, train_rows: Rows) -> None:
-    codes = training_codes(frame[train_rows], settings.labels)
+def _check_labels(
+    frame: pl.DataFrame, settings: Settings, train_rows: Rows, val_rows: Rows
+) -> None:
     weights = settings.loss.task_weights.model_dump()
-    if all((codes[task] == UNKNOWN).all() for task in codes if weights[task]):
+    trained = training_codes(frame[train_rows], settings.labels)
+    if all((trained[task] == UNKNOWN).all() for task in trained if weights[task]):
         raise ManifestError("no training photo has a label of a task that weighs more than 0")
+    scored = task_codes(frame[val_rows], settings.labels)
+    if all((codes == UNKNOWN).all() for codes in scored.values()):
+        raise ManifestError("no validation photo has a label, so no epoch could be called better")
 
 
-def _check_batches(settings: Settings, accelerator: Accelerator, photos: int) -> None:
+def _check_batches(
+    settings: Settings, accelerator: Accelerator, photos: int, model: FaceModel
+) -> None:
     parts = accelerator.num_processes * settings.train.accumulate
-    smallest = min(settings.train.batch_size, photos) // 2 or 1
-    if smallest < parts:
+    smallest = photos // epoch_steps(photos, settings.train.batch_size) // parts
+    needed = 2 if any(isinstance(module, _BatchNorm) for module in model.modules()) else 1
+    if smallest < needed:
         raise SettingsError(
-            f"train.batch_size {settings.train.batch_size} over {photos} training photos is too "
-            f"small for {accelerator.num_processes} process(es) x {settings.train.accumulate} "
-            "part(s) (train.accumulate)"
+            f"train.batch_size {settings.train.batch_size} over {photos} training photos, "
+            f"{accelerator.num_processes} process(es) and {settings.train.accumulate} part(s) "
+            f"(train.accumulate) leaves {smallest} photo(s) in a part; this model needs {needed}"
         )
 
 
 def _build_model(settings: Settings, accelerator: Accelerator) -> tuple[FaceModel, Preprocess, str]:
     torch.manual_seed(settings.train.seed)
-    model = FaceModel(settings.model)
+    size = (settings.preprocess.height, settings.preprocess.width)
+    model = FaceModel(settings.model, size)
     with accelerator.main_process_first():
-        origin = load_pretrained(model.backbone, settings.model)
+        origin = load_pretrained(model.backbone, settings.model, size)
     mean, std = input_statistics(model.backbone)
     preprocess = Preprocess.from_settings(settings.preprocess, mean, std)
     if accelerator.num_processes > 1:
@@ -189,7 +208,7 @@ def _check_leaks(
 
 
 def _mean_ages(frame: pl.DataFrame, settings: Settings) -> tuple[float, float, float]:
-    young, middle, old = group_mean_ages(frame, settings.labels.task_boundaries)
+    young, middle, old = group_mean_ages(frame, settings.labels)
     return young, middle, old
 
 
@@ -199,5 +218,5 @@ def _data_summary(frame: pl.DataFrame, train_rows: Rows, val_rows: Rows) -> dict
         "train_people": frame[train_rows]["person"].n_unique(),
         "val_photos": len(val_rows),
         "val_people": frame[val_rows]["person"].n_unique(),
-        "sources": sorted(frame["source"].unique()),
+        "sources": sorted(frame[train_rows]["source"].unique()),
     }

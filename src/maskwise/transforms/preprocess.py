@@ -6,14 +6,13 @@ values; its settings are saved with the model.
 
 import hashlib
 import json
-from typing import Final, Literal, Self
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict
 
-from maskwise.config import PreprocessSettings
+from maskwise.config import Positive, PreprocessSettings
 from maskwise.errors import PhotoError
 from maskwise.transforms.decode import PhotoLike, decode_photo, photo_name
 
@@ -24,18 +23,11 @@ _VERSION: Final = 1
 """Raised when the pixels of `frame` change, so that caches are made anew."""
 
 
-class Preprocess(BaseModel):
-    """The preprocessing of one model; the fields are those of `PreprocessSettings`."""
+class Preprocess(PreprocessSettings):
+    """The preprocessing of one model: its settings, with mean and deviation known."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    height: int
-    width: int
-    fit: Literal["cover", "contain"]
-    centre: float
-    margin: float
     mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    std: tuple[Positive, Positive, Positive]
 
     @classmethod
     def from_settings(
