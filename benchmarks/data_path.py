@@ -13,6 +13,7 @@ import argparse
 import statistics
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -138,6 +139,8 @@ def run(paths: list[str], options: argparse.Namespace, device: torch.device, fol
     size = PreprocessSettings(height=options.size, width=options.size)
     preprocess = Preprocess.from_settings(size, MEAN, STD)
     cache = CacheSettings(folder=folder)
+    # four workers, as the seeds have, also where the machine has fewer cores
+    warnings.filterwarnings("ignore", message="This DataLoader will create")
     loader = DataLoader(PlainPhotos(paths, options.size), BATCH, shuffle=True, num_workers=4)
     noise = torch.randn(BATCH, 3, options.size, options.size, device=device)
     noise = noise.contiguous(memory_format=torch.channels_last)

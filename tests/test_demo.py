@@ -33,3 +33,11 @@ def test_demo_keeps_other_peoples_folders(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["demo", "--out", str(tmp_path), *SMALL])
     assert "holds other things" in str(result.exception)
     assert mine.read_text() == "precious"
+
+
+def test_demo_checks_its_settings_before_it_removes_anything(tmp_path: Path) -> None:
+    (tmp_path / ".maskwise-demo").write_text("")
+    (tmp_path / "report.html").write_text("the last one")
+    words = ["demo", "--out", str(tmp_path), "--set", "train.epoch=1"]
+    assert "did you mean train.epochs" in str(CliRunner().invoke(app, words).exception)
+    assert (tmp_path / "report.html").exists()

@@ -43,6 +43,10 @@ def test_every_problem_is_listed_with_its_key() -> None:
         (["loss.task_weights={mask: 0, gender: 0, age_group: 0}"], "at least one task"),
         (["model.head=single", "loss.task_weights.mask=2"], "single head has one loss"),
         (["train.patience=9", "train.epochs=5"], "never"),
+        (["labels.drop_ages=[[50, 40]]"], "holds no age"),
+        (["preprocess.std=[0, 1, 1]"], "greater than 0"),
+        (["optim.weight_decay=.inf"], "finite"),
+        (["train.seed=2001-99-99"], "not a YAML value"),
     ],
 )
 def test_contradictions_are_refused(words: list[str], message: str) -> None:
@@ -71,6 +75,10 @@ def test_description_is_read_back_and_names_every_key() -> None:
         assert f"{key.rpartition('.')[2]}: " in text
 
 
+def test_a_fold_may_be_a_number() -> None:
+    assert load_settings(None, ["train.val_fold=2"]).train.val_fold == "2"
+
+
 def test_dropped_ages_include_both_ends() -> None:
     labels = LabelSettings(drop_ages=((27, 29), (57, 59)))
     assert [age for age in range(120) if labels.drops(age)] == [27, 28, 29, 57, 58, 59]
@@ -80,5 +88,5 @@ def test_variables_stand_in_for_paths() -> None:
     given = {"SM_MODEL_DIR": "/models"}
     assert path_or_variable(None, "SM_MODEL_DIR", "the folder", given) == Path("/models")
     assert path_or_variable(Path("x"), "SM_MODEL_DIR", "the folder", given) == Path("x")
-    with pytest.raises(SettingsError, match="the folder is missing: give it, or set SM_MODEL_DIR"):
+    with pytest.raises(SettingsError, match="no path to the folder: give it, or set SM_MODEL_DIR"):
         path_or_variable(None, "SM_MODEL_DIR", "the folder", {})

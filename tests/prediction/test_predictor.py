@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -204,3 +205,26 @@ def test_missing_run_and_photos_are_named(trained: tuple[Path, Path], tmp_path: 
     assert "nothing is no folder" in str(result.exception)
     result = invoke("predict", trained[0], tmp_path / "none*.jpg", exit_code=2)
     assert "no photo there" in str(result.exception)
+
+
+def test_a_damaged_history_is_named_before_anything_is_written(
+    trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained[0], run)
+    (run / "metrics.jsonl").write_text('{"epoch": 1')
+    result = invoke("evaluate", run, trained[1], "--out", tmp_path / "out", exit_code=2)
+    assert "metrics.jsonl is damaged" in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_only_cache_settings_act_in_an_evaluation(trained: tuple[Path, Path]) -> None:
+    result = invoke("evaluate", *trained, "--set", "train.epochs=7", exit_code=2)
+    assert "only settings of the cache" in str(result.exception)
+
+
+def test_an_output_below_a_file_is_refused(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    out = tmp_path / "file" / "predictions.csv"
+    result = invoke("predict", trained[0], photos_of(trained[1])[0], "--out", out, exit_code=2)
+    assert f"cannot write {out}" in str(result.exception)

@@ -130,7 +130,7 @@ def test_probabilities_agree_between_heads_and_sum_to_one() -> None:
 
 def test_class_weights_come_from_training_rows_only() -> None:
     codes = codes_of((0, 0, 0), (1, 0, 0), (2, 0, 0), (0, 0, 0), (0, 0, 0))
-    logits = logits_for(5, "multi")
+    logits = logits_for(3, "multi")
     settings, train = LossSettings(class_weights="balanced"), np.arange(3)
     first = Loss(settings, codes, train, CPU)(logits, train, train)
     codes["mask"][3:] = 2

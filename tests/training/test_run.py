@@ -1,9 +1,11 @@
 """Training runs: what they write, what they accept, and what they refuse before training."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 import yaml
@@ -11,6 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+import maskwise
 from conftest import read_rows, write_set
 from maskwise.cli import app
 from maskwise.data.samples import write_samples
@@ -155,7 +158,10 @@ def test_bad_photos_are_all_named_before_training(
     ("words", "message"),
     [
         (["train.amp=fp16"], "fp16 needs an accelerator"),
-        (["train.batch_size=4", "train.accumulate=4"], "too small"),
+        (
+            ["train.batch_size=4", "train.accumulate=4"],
+            "leaves 1 photo(s) in a part; this model needs 2",
+        ),
         (["model.backbone=resnet81"], "did you mean"),
         (["train.epoch=1"], "did you mean train.epochs"),
     ],
@@ -204,3 +210,93 @@ def test_a_run_killed_while_it_began_is_resumed(
     one, other = weights(whole), weights(killed)
     assert all(torch.equal(one[key], other[key]) for key in one)
     assert not (killed / ".run.json.77.tmp").exists()
+
+
+def test_folds_by_number_validate_and_are_evaluated(
+    manifest: Path, tmp_path: Path, tiny: list[str]
+) -> None:
+    text = manifest.read_text()
+    manifest.write_text(text.replace(",val\n", ",2\n").replace(",train\n", ",1\n"))
+    run = tmp_path / "run"
+    invoke(manifest, run, *tiny, "train.epochs=1", "train.val_fold=2")
+    done = CliRunner().invoke(app, ["evaluate", str(run), str(manifest), "--json"])
+    result = json.loads(done.stdout)
+    assert (result["fold"], result["photos"]) == ("fold 2", 13)
+    manifest.write_text(text.replace(",val\n", ",train\n"))
+    done = CliRunner().invoke(app, ["evaluate", str(run), str(manifest)])
+    assert "trained on or not, with --fold all" in str(done.exception)
+
+
+def test_rows_of_the_test_fold_take_no_part(
+    manifest: Path, tmp_path: Path, tiny: list[str]
+) -> None:
+    lines = manifest.read_text().splitlines()
+    lines[1:5] = [line.replace(",train", ",test") for line in lines[1:5]]
+    (manifest.parent / "photos" / "000.png").write_bytes(b"never read")
+    manifest.write_text("\n".join(lines) + "\n")
+    run = tmp_path / "run"
+    invoke(manifest, run, *tiny, "train.epochs=1")
+    data = json.loads((run / "best" / "model.json").read_text())["data"]
+    assert (data["train_photos"], data["val_photos"]) == (20, 13)
+
+
+def test_validation_without_labels_is_refused(
+    tmp_path: Path, tiny: list[str], manifest: Path
+) -> None:
+    rows = read_rows(manifest)
+    blank = [
+        pl.when(pl.col("fold") == "train").then(name).alias(name)
+        for name in ("mask", "gender", "age", "age_group")
+    ]
+    rows.with_columns(blank).write_csv(manifest)
+    assert "no validation photo has a label" in refused(manifest, tmp_path / "run", *tiny)
+
+
+def test_a_backbone_of_fixed_size_is_built_for_the_photos(
+    manifest: Path, tmp_path: Path, tiny: list[str]
+) -> None:
+    run = tmp_path / "run"
+    settings = [*tiny, "model.backbone=test_vit", "preprocess.height=48", "train.epochs=1"]
+    invoke(manifest, run, *settings)
+    photo = str(next((manifest.parent / "photos").iterdir()))
+    assert 0 <= maskwise.load(str(run), device="cpu").predict(photo).answer <= 17
+
+
+def test_a_refused_data_folder_leaves_the_run_as_it_is(tmp_path: Path, tiny: list[str]) -> None:
+    write_samples(tmp_path / "set", people=10, eval_people=1)
+    source, run = tmp_path / "set" / "train", tmp_path / "run"
+    invoke(source, run, *tiny, "train.epochs=1")
+    before = (run / "manifest.csv").read_bytes()
+    first = next((source / "images").iterdir())
+    shutil.copytree(first, first.with_name("000099_male_Asian_33"))
+    assert "add --resume" in refused(source, run, *tiny)
+    assert (run / "manifest.csv").read_bytes() == before
+
+
+def test_a_resume_may_change_the_cache(manifest: Path, tmp_path: Path, tiny: list[str]) -> None:
+    run = tmp_path / "run"
+    invoke(manifest, run, *tiny, "train.epochs=1")
+    invoke(manifest, run, "cache.limit_gb=0", "--resume")
+    (run / "settings.yaml").unlink()
+    assert "settings.yaml is missing" in refused(manifest, run, "--resume")
+
+
+def test_names_with_markup_are_printed_as_they_are(
+    manifest: Path, tmp_path: Path, tiny: list[str]
+) -> None:
+    manifest.write_text(manifest.read_text().replace(",made,", ",s[/b],"))
+    run = tmp_path / "run[old]"
+    result = CliRunner().invoke(
+        app, ["train", str(manifest), *tiny, "train.epochs=1", "--out", str(run)]
+    )
+    assert result.exit_code == 0, repr(result.exception)
+    result = CliRunner().invoke(app, ["data", "stats", str(manifest)])
+    assert "s[/b]" in result.stdout
+
+
+def test_weights_that_give_no_numbers_are_no_model(
+    manifest: Path, tmp_path: Path, tiny: list[str]
+) -> None:
+    wild = ["optim.lr=10", "optim.clip_norm=0", "optim.weight_decay=1e6", "train.epochs=1"]
+    assert "lower optim.lr" in refused(manifest, tmp_path / "run", *tiny, *wild)
+    assert not (tmp_path / "run" / "best").exists()
