@@ -228,3 +228,31 @@ def test_an_output_below_a_file_is_refused(trained: tuple[Path, Path], tmp_path:
     out = tmp_path / "file" / "predictions.csv"
     result = invoke("predict", trained[0], photos_of(trained[1])[0], "--out", out, exit_code=2)
     assert f"cannot write {out}" in str(result.exception)
+
+
+def test_a_manifest_is_answered_face_by_face(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    run, manifest = trained
+    photo = photos_of(manifest)[0]
+    rows = [f"{photo},p,,,,,{box},s," for box in ("0 0 20 20", "18 18 40 40")]
+    listing = tmp_path / "faces.csv"
+    header = "photo,person,mask,gender,age,age_group,box,source,fold"
+    listing.write_text("\n".join([header, *rows]) + "\n")
+    answers = json.loads(invoke("predict", run, listing, "--json").stdout)
+    assert [row["ImageID"] for row in answers] == [
+        f"{photo} [0 0 20 20]",
+        f"{photo} [18 18 40 40]",
+    ]
+    assert answers[0]["p_wear"] != answers[1]["p_wear"]
+
+
+def test_equal_names_in_two_folders_are_told_apart(
+    trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(photos_of(trained[1])[0], tmp_path / folder / "x.png")
+    found = invoke("predict", trained[0], tmp_path / "a", tmp_path / "b", "--json").stdout
+    names = [row["ImageID"] for row in json.loads(found)]
+    assert names == [str(tmp_path / "a" / "x.png"), str(tmp_path / "b" / "x.png")]
+    problems = invoke("predict", trained[0], tmp_path / "c", tmp_path / "d", exit_code=2)
+    assert "2 problem(s)" in str(problems.exception)

@@ -35,7 +35,6 @@ def predict(
 
     Photos that cannot be read get a row with the error, and exit code 2 at the end.
     """
-    from maskwise.data.frames import PhotoRef
     from maskwise.data.inputs import evaluation_photos, find_photos
     from maskwise.prediction.predictor import Predictor
     from maskwise.settings import path_or_variable
@@ -46,7 +45,7 @@ def predict(
         photos = [evaluation_photos(default)]
     found = find_photos(photos, folder)
     predictor = Predictor.load(run, device)
-    refs = [PhotoRef(str(path)) for _, path in found]
+    refs = [photo for _, photo in found]
     names = [name for name, _ in found]
     count = (os.cpu_count() or 1) if workers < 0 else workers
     output = output_folder()

@@ -34,6 +34,10 @@ class PhotoRef:
     path: str
     box: Box | None = None
 
+    def __str__(self) -> str:
+        box = f" [{' '.join(f'{edge:g}' for edge in self.box)}]" if self.box else ""
+        return self.path + box
+
 
 class FrameSource(Protocol):
     """N photos whose frames can be read in any order."""

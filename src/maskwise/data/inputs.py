@@ -11,7 +11,8 @@ import polars as pl
 
 from maskwise.data.columns import read_rows
 from maskwise.data.duplicates import find_twins, fingerprint_photos
-from maskwise.data.manifest import fill_age_groups, read_manifest, write_manifest
+from maskwise.data.frames import PhotoRef, photo_refs
+from maskwise.data.manifest import SCHEMA, fill_age_groups, read_manifest, write_manifest
 from maskwise.data.options import ImportOptions, photos_in
 from maskwise.data.sources import import_source
 from maskwise.data.split import split_manifest
@@ -21,49 +22,56 @@ from maskwise.labels import TASK_BOUNDARIES
 _ID_COLUMNS: Final = ("ImageID", "photo", "path", "image", "file")
 
 
-def find_photos(words: Sequence[str], photos: Path | None = None) -> list[tuple[str, Path]]:
-    """Return (name, path) of every photo meant, in order, each once.
+Named = tuple[str, PhotoRef]
+
+
+def find_photos(words: Sequence[str], photos: Path | None = None) -> list[Named]:
+    """Return name and place of every photo meant, in order, each once.
 
     A folder stands for the photos below it; a CSV file for those in its ImageID (or photo, path)
-    column, found in the folder `photos`, or in `images/` beside the CSV file, or beside it. The
-    name is the id of a CSV file, the path below a folder, or else the path as given; the whole
-    path where that would name two photos.
+    column, found in the folder `photos`, or in `images/` beside the CSV file, or beside it; a
+    manifest for its photos, each with its box. The name is the id of a CSV file, the path below a
+    folder, or else the path as given; where that would name two, the whole path and the box.
 
     Raises:
-        ManifestError: a word names nothing, or a CSV file has no ids; all problems at once.
+        ManifestError: a word names nothing, or a CSV file is wrong; all problems at once.
     """
-    found: dict[Path, str] = {}
+    found: dict[PhotoRef, str] = {}
     problems: list[str] = []
     for word in words:
         try:
-            pairs = _photos_of(word, photos)
+            named = _photos_of(word, photos)
         except ManifestError as error:
             problems.append(str(error))
             continue
-        if not pairs:
+        if not named:
             problems.append(f"{word}: no photo there")
-        for name, file in pairs:
-            found.setdefault(file, name)
+        for name, photo in named:
+            found.setdefault(photo, name)
     if problems:
         raise ManifestError(f"{len(problems)} problem(s) with the photos:\n{listed(problems)}")
     used = Counter(found.values())
-    return [(name if used[name] == 1 else str(file), file) for file, name in found.items()]
+    return [(name if used[name] == 1 else str(photo), photo) for photo, name in found.items()]
 
 
-def _photos_of(word: str, photos: Path | None) -> list[tuple[str, Path]]:
+def _photos_of(word: str, photos: Path | None) -> list[Named]:
     path = Path(word)
     if path.is_dir():
-        return [(str(photo.relative_to(path)), photo) for photo in photos_in(path)]
+        files = ((str(file.relative_to(path)), file) for file in photos_in(path))
+        return [(name, PhotoRef(str(file))) for name, file in files]
     if path.suffix.lower() == ".csv" and path.is_file():
         return _in_csv(path, photos)
     if path.is_file():
-        return [(word, path)]
+        return [(word, PhotoRef(word))]
     names = sorted(glob.glob(word, recursive=True))  # noqa: PTH207
-    return [(name, Path(name)) for name in names if Path(name).is_file()]
+    return [(name, PhotoRef(name)) for name in names if Path(name).is_file()]
 
 
-def _in_csv(path: Path, photos: Path | None) -> list[tuple[str, Path]]:
+def _in_csv(path: Path, photos: Path | None) -> list[Named]:
     rows = read_rows(path)
+    if rows and set(SCHEMA) <= rows[0][1].keys():
+        frame = read_manifest(path, check_photos=False)
+        return [(photo.path, photo) for photo in photo_refs(frame)]
     column = next((name for name in _ID_COLUMNS if rows and name in rows[0][1]), None)
     if column is None:
         raise ManifestError(f"{path}: expected rows with a column {', '.join(_ID_COLUMNS)}")
@@ -72,7 +80,7 @@ def _in_csv(path: Path, photos: Path | None) -> list[tuple[str, Path]]:
         raise ManifestError(f"{path}: {column} is empty in {', '.join(empty[:10])}")
     beside = path.parent / "images"
     folder = photos or (beside if beside.is_dir() else path.parent)
-    return [(row[column], folder / row[column]) for _, row in rows]
+    return [(row[column], PhotoRef(str(folder / row[column]))) for _, row in rows]
 
 
 def evaluation_photos(path: Path) -> str:
