@@ -32,7 +32,7 @@ class LabelSettings(_Section):
     train_boundaries: Boundaries = TASK_BOUNDARIES
     """The boundaries that training labels are made with, such as [30, 58] or [29, 58]."""
     drop_ages: tuple[AgeSpan, ...] = ()
-    """Spans of ages, both ends included, left out of training, such as [[57, 59]]."""
+    """Spans of ages, both ends included, whose age label is not trained on, such as [[57, 59]]."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -88,7 +88,7 @@ class CacheSettings(_Section):
     )
     """Processes that decode; 0 decodes in this one."""
     device_limit_gb: Annotated[float, Field(ge=0)] = 4.0
-    """A cache up to this size is copied to the accelerator once and stays there."""
+    """Photos of a run that take up to this are copied to the accelerator once and stay there."""
 
 
 class ModelSettings(_Section):
