@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from conftest import write_set
+from maskwise.models.inference import empty_probabilities
+from maskwise.training.loop import _assembled
 
 SETTINGS = [
     "train.epochs=2",
@@ -68,9 +71,23 @@ def test_two_processes_equal_one(tmp_path: Path, tiny: list[str], more: list[str
         assert [line["loss"] for line in two] == pytest.approx(
             [line["loss"] for line in one], rel=1e-4
         )
-    # accuracies over 37 photos are multiples of one photo's share
+    # 19 of the 37 photos carry a mask label, 18 gender and age: shares of exactly those
+    for line in two:
+        for name, known in (("mask", 19), ("gender", 18), ("age_group", 18)):
+            right = line[f"{name}_accuracy"] * known
+            assert right == pytest.approx(round(right), abs=1e-9)
     card = json.loads((tmp_path / "two" / "last" / "model.json").read_text())
     assert card["data"]["val_photos"] == 37
+
+
+def test_a_photo_that_no_process_answers_is_an_error() -> None:
+    answers = empty_probabilities(2)
+    rows = [np.array([0, 1]), np.array([2, 3])]
+    whole = _assembled(4, list(zip(rows, [answers, answers], strict=True)))
+    assert whole.joint.shape == (4, 18)
+    for wrong in ([rows[0]], [rows[0], rows[0]]):
+        with pytest.raises(RuntimeError, match="photos were not answered exactly once"):
+            _assembled(4, list(zip(wrong, [answers] * len(wrong), strict=True)))
 
 
 def test_batch_norm_differs_without_synchronisation() -> None:
