@@ -102,7 +102,7 @@ def import_(
     _check_photos_exist(frame)
     write_manifest(frame, out)
     for problem in options.skipped:
-        console().print(f"skipped {problem}", highlight=False, soft_wrap=True)
+        console().print(f"skipped {problem}", soft_wrap=True)
     result = {
         "manifest": str(out),
         "layout": layout,
@@ -188,9 +188,10 @@ def _keep_existing(out: Path, force: bool) -> None:
 
 
 def _check_photos_exist(frame: "pl.DataFrame") -> None:
+    from maskwise.data.checks import missing_photos
     from maskwise.errors import ManifestError, listed
 
-    missing = [photo for photo in frame["photo"] if not Path(photo).is_file()]
+    missing = [problem for _, problem in missing_photos(frame)]
     if missing:
         raise ManifestError(
             f"{len(missing)} photo(s) named by the source do not exist "

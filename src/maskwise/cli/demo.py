@@ -73,4 +73,4 @@ def _clear(out: Path) -> None:
 
 
 def _say(command: str) -> None:
-    console().print(f"\n$ {command}", style="bold", highlight=False, soft_wrap=True)
+    console().print(f"\n$ {command}", style="bold", soft_wrap=True)

@@ -118,15 +118,13 @@ def _split_result(
 def _remark(result: dict[str, Any]) -> None:
     """Tell, beside the result, of nearly equal photos and of photos that cannot be read."""
     for photo in result["unreadable"]:
-        console().print(f"cannot be read: {photo}", highlight=False, soft_wrap=True)
+        console().print(f"cannot be read: {photo}", soft_wrap=True)
     twins = result["twins"]
     console().print(
         f"{twins['pairs_across_people']} pairs of nearly equal photos under different person ids, "
         f"{twins['pairs_of_other_age']} of them with different ages; each pair counts as one person"
     )
     for pair in twins["first"]:
-        console().print(
-            f"  {pair['photo']} ~ {pair['twin_photo']}", soft_wrap=True, highlight=False
-        )
+        console().print(f"  {pair['photo']} ~ {pair['twin_photo']}", soft_wrap=True)
     if twins["pairs_across_people"] > len(twins["first"]) and not twins["list"]:
         console().print("  ... give --twins FILE.csv for all of them")

@@ -30,7 +30,7 @@ def row_problems(
         *_repeated(frame),
     ]
     if check_photos:
-        problems += _missing_photos(frame)
+        problems += missing_photos(frame)
     return sorted(problems)
 
 
@@ -91,7 +91,8 @@ def _repeated(frame: pl.DataFrame) -> Iterator[Problem]:
             yield row, f"repeats row {first[photo, box] + 2} ({photo})"
 
 
-def _missing_photos(frame: pl.DataFrame) -> Iterator[Problem]:
+def missing_photos(frame: pl.DataFrame) -> Iterator[Problem]:
+    """Yield the rows whose photo is no file."""
     for row, photo in enumerate(frame["photo"]):
         if photo is not None and not _is_file(photo):
             yield row, f"no photo at {photo}"
