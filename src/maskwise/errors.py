@@ -7,6 +7,7 @@
     ├── ManifestError     a manifest, or a source to import, that cannot be used as it is
     ├── LeakError         a person, or the same photo, stands in more than one fold
     ├── PhotoError        one photo that cannot be decoded
+    ├── DetectorError     a face detector that cannot be had or is damaged
     ├── WeightsError      pretrained weights that cannot be had or do not fit
     ├── RunError          a run folder that is missing, damaged or of another version
     ├── TrainingError     training that cannot go on, such as a loss that is no number
@@ -36,6 +37,10 @@ class LeakError(MaskwiseError):
 
 class PhotoError(MaskwiseError):
     """One photo that cannot be decoded."""
+
+
+class DetectorError(MaskwiseError):
+    """A face detector that cannot be had or is damaged."""
 
 
 class WeightsError(MaskwiseError):

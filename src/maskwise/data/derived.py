@@ -1,0 +1,233 @@
+"""A new set made from the photos of a manifest, photo by photo, in several processes.
+
+::
+
+    out/
+      images/         the photos that a step writes
+      derived.json    the step and its options
+      derived.jsonl   one line per source row that is done; a killed run goes on behind it
+      manifest.csv    written last: the set is complete
+
+Sources are only read. `out` is new, empty, or begun by the same step with the same options.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import polars as pl
+
+from maskwise.data.frames import worker_pool
+from maskwise.data.manifest import manifest_from_rows, write_manifest
+from maskwise.errors import ManifestError, PhotoError
+from maskwise.storage import remove_leftovers, storage_errors, write_json
+
+Row = dict[str, Any]
+"""One row of a manifest, by column."""
+
+_OPTIONS: Final = "derived.json"
+_JOURNAL: Final = "derived.jsonl"
+_MANIFEST: Final = "manifest.csv"
+_CHUNK: Final = 4
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one source row."""
+
+    rows: list[Row] = field(default_factory=list)
+    """Manifest rows of the photos written, with paths relative to the set's folder."""
+    note: str = ""
+    """What a person should look at, such as 'no face'."""
+    error: str = ""
+    """Why nothing could be made of it."""
+
+
+class Step(Protocol):
+    """Makes photos from one source photo; it travels to worker processes."""
+
+    name: str
+
+    def options(self) -> dict[str, Any]:
+        """Return everything that decides the result, as JSON values."""
+
+    def __call__(self, row: Row, stem: str, out: Path) -> Outcome:
+        """Write the photos made from a row at or below `out`/images/`stem`.
+
+        Raises:
+            PhotoError: the photo cannot be used.
+            StorageError: the disk is full or the folder cannot be written.
+        """
+
+
+@dataclass(frozen=True)
+class DerivedSet:
+    """A finished set."""
+
+    frame: pl.DataFrame
+    """Its manifest, with absolute paths."""
+    sources: list[Row]
+    outcomes: list[Outcome]
+    """One for each source row, in order."""
+
+    def notes(self) -> list[tuple[str, str]]:
+        """Return (photo, note) of the source rows that a person should look at."""
+        pairs = zip(self.sources, self.outcomes, strict=True)
+        return [(row["photo"], outcome.note) for row, outcome in pairs if outcome.note]
+
+    def errors(self) -> list[str]:
+        """Return why some source rows gave nothing."""
+        return [outcome.error for outcome in self.outcomes if outcome.error]
+
+
+def derive_set(
+    frame: pl.DataFrame,
+    out: Path,
+    step: Step,
+    workers: int,
+    progress: Callable[[int], None] | None = None,
+) -> DerivedSet:
+    """Make a set from every row of a manifest; what an earlier, stopped run did is kept.
+
+    `workers` processes work (0: this one); `progress` is told how many more rows are done.
+
+    Raises:
+        ManifestError: `out` holds something else, or photos of the source.
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    sources = frame.rows(named=True)
+    _check_destination(out, sources)
+    _claim(out, step, sources)
+    done = _read_journal(out / _JOURNAL)
+    keys = [_row_key(row) for row in sources]
+    tasks = [
+        (key, row, stem)
+        for key, row, stem in zip(keys, sources, _stems(sources), strict=True)
+        if key not in done
+    ]
+    tick = progress or (lambda _: None)
+    tick(len(sources) - len(tasks))
+    with storage_errors(out), (out / _JOURNAL).open("a", encoding="utf-8") as journal:
+        for (key, _, _), outcome in zip(tasks, _work(tasks, step, out, workers), strict=True):
+            done[key] = outcome
+            if not outcome.error:  # what failed is tried again by the next run
+                line = json.dumps({"key": key, **asdict(outcome)}, ensure_ascii=False)
+                journal.write(f"{line}\n")
+                journal.flush()
+            tick(1)
+    outcomes = [done[key] for key in keys]
+    rows = [row for outcome in outcomes for row in outcome.rows]
+    made = manifest_from_rows({**row, "photo": str(out.resolve() / row["photo"])} for row in rows)
+    write_manifest(made, out / _MANIFEST)
+    return DerivedSet(made, sources, outcomes)
+
+
+def _work(
+    tasks: Sequence[tuple[str, Row, str]], step: Step, out: Path, workers: int
+) -> Iterator[Outcome]:
+    run = partial(_outcome, step=step, out=out)
+    if not workers or len(tasks) < 2 * _CHUNK:
+        yield from map(run, tasks)
+        return
+    with worker_pool(workers) as pool:
+        try:
+            yield from pool.map(run, tasks, chunksize=_CHUNK)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _outcome(task: tuple[str, Row, str], step: Step, out: Path) -> Outcome:
+    _, row, stem = task
+    try:
+        return step(row, stem, out)
+    except PhotoError as error:
+        return Outcome(error=str(error))
+
+
+def _check_destination(out: Path, sources: Sequence[Row]) -> None:
+    base = out.resolve()
+    inside = next(
+        (row["photo"] for row in sources if Path(row["photo"]).resolve().is_relative_to(base)), None
+    )
+    if inside:
+        raise ManifestError(
+            f"{out} holds photos of the source, such as {inside}; name another folder, since "
+            "originals are never touched"
+        )
+
+
+def _claim(out: Path, step: Step, sources: Sequence[Row]) -> None:
+    """Mark the folder as this step's, or see that it is."""
+    faces = json.dumps([(row["photo"], row["box"]) for row in sources])
+    digest = hashlib.sha256(faces.encode()).hexdigest()[:16]
+    options = json.loads(json.dumps({"step": step.name, "photos": digest, **step.options()}))
+    marker = out / _OPTIONS
+    if out.exists() and not out.is_dir():
+        raise ManifestError(f"{out} is a file; name a folder to write")
+    if marker.is_file():
+        try:
+            found = json.loads(marker.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ManifestError(f"{marker} is damaged; remove {out} and start again") from error
+        changed = sorted(key for key in {*found, *options} if found.get(key) != options.get(key))
+        if changed:
+            what = ", ".join(f"{key} {found.get(key)!r}" for key in changed)
+            raise ManifestError(
+                f"{out} was begun with other options ({what}); name another folder, or remove it"
+            )
+        remove_leftovers(out)
+    elif out.is_dir() and any(out.iterdir()):
+        raise ManifestError(f"{out} is not empty; name a new folder")
+    write_json(marker, options)
+
+
+def _read_journal(path: Path) -> dict[str, Outcome]:
+    """Return what is done; a line that a kill cut short is dropped from the file too."""
+    if not path.is_file():
+        return {}
+    done = {}
+    good = 0
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                values = json.loads(line)
+            except ValueError:
+                break
+            done[values.pop("key")] = Outcome(**values)
+            good += len(line)
+    with storage_errors(path):
+        os.truncate(path, good)
+    return done
+
+
+def _row_key(row: Row) -> str:
+    """Return what a row is known by: its values, and the size and time of its file."""
+    try:
+        status = Path(row["photo"]).stat()
+        file: list[int] = [status.st_size, status.st_mtime_ns]
+    except OSError:
+        file = []
+    return json.dumps([*row.values(), *file], ensure_ascii=False)
+
+
+def _stems(sources: Sequence[Row]) -> list[str]:
+    """Return a name for each row: the photo's path below the folder common to all, no ending."""
+    parents = {str(Path(row["photo"]).parent) for row in sources}
+    base = Path(os.path.commonpath(parents)) if parents else Path()
+    plain = [str(Path(row["photo"]).relative_to(base).with_suffix("")) for row in sources]
+    used = set(plain)
+    seen: set[str] = set()
+    stems = []
+    for stem in plain:
+        name, count = stem, 1
+        while name in seen or (count > 1 and name in used):
+            count += 1
+            name = f"{stem}-{count}"
+        seen.add(name)
+        stems.append(name)
+    return stems
