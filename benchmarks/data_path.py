@@ -28,6 +28,7 @@ from maskwise.config import AugmentSettings, CacheSettings, ModelSettings, Prepr
 from maskwise.data.batches import DeviceFrames, epoch_batches
 from maskwise.data.cache import open_frames
 from maskwise.data.frames import PhotoRef
+from maskwise.data.framing import Framer
 from maskwise.data.samples import write_samples
 from maskwise.models.heads import FaceModel
 from maskwise.transforms.augment import Augment, draw, normalise
@@ -96,7 +97,7 @@ def cached_batches(
 ) -> Iterator[torch.Tensor]:
     """Yield augmented batches through the project's own data path."""
     rows = np.arange(len(refs))
-    reader = DeviceFrames(open_frames(refs, preprocess, cache), rows, device, 4e9)
+    reader = DeviceFrames(open_frames(refs, Framer(preprocess), cache), rows, device, 4e9)
     augment = Augment(AugmentSettings())
     batches = epoch_batches(rows, BATCH, 0, epoch)
     for batch, frames in zip(batches, reader.batches(batches), strict=True):
@@ -136,7 +137,7 @@ def run(paths: list[str], options: argparse.Namespace, device: torch.device, fol
     theirs = FaceModel(settings, shape).to(device).train()
     our_step, their_step = training_step(ours, device), training_step(theirs, device)
     refs = [PhotoRef(path) for path in paths]
-    size = PreprocessSettings(height=options.size, width=options.size)
+    size = PreprocessSettings(height=options.size, width=options.size, detector="none")
     preprocess = Preprocess.from_settings(size, MEAN, STD)
     cache = CacheSettings(folder=folder)
     # four workers, as the seeds have, also where the machine has fewer cores

@@ -16,6 +16,7 @@ TINY = (
     "model.pretrained=none",
     "preprocess.height=32",
     "preprocess.width=32",
+    "preprocess.detector=none",
     "cache.workers=0",
     "train.batch_size=8",
     "train.device=cpu",

@@ -64,6 +64,10 @@ class PreprocessSettings(_Section):
     """Pixels."""
     width: Annotated[int, Field(ge=16, le=2048)] = 128
     """Pixels."""
+    detector: Literal["auto", "yunet", "centerface", "none"] = "auto"
+    """What finds the face where no box is given; auto: the best at hand; none: nothing does."""
+    align: bool = False
+    """Turn the photo so that the eyes are level, where the detector's points make sense."""
     fit: Literal["cover", "contain"] = "cover"
     """cover: scale until the frame is full, cut what stands over; contain: pad. Never squash."""
     centre: Annotated[float, Field(gt=0.1, le=1)] = 1.0
@@ -74,6 +78,13 @@ class PreprocessSettings(_Section):
     """Per channel, of values 0..1; none takes what the backbone was pretrained with."""
     std: tuple[Positive, Positive, Positive] | None = None
     """Likewise; the pixels are divided by it."""
+
+
+class FaceSettings(_Section):
+    """Where face detectors are."""
+
+    folder: Path | None = None
+    """Folder of YuNet's file; none: $MASKWISE_DETECTORS, else the user's cache, else fetched."""
 
 
 class CacheSettings(_Section):
@@ -240,6 +251,7 @@ class Settings(_Section):
 
     labels: LabelSettings = LabelSettings()
     preprocess: PreprocessSettings = PreprocessSettings()
+    faces: FaceSettings = FaceSettings()
     cache: CacheSettings = Field(default_factory=CacheSettings)
     model: ModelSettings = ModelSettings()
     loss: LossSettings = LossSettings()

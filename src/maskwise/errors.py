@@ -8,6 +8,7 @@
     ├── LeakError         a person, or the same photo, stands in more than one fold
     ├── PhotoError        one photo that cannot be decoded
     ├── DetectorError     a face detector that cannot be had or is damaged
+    ├── BackgroundError   the library or the model that removes backgrounds cannot be used
     ├── WeightsError      pretrained weights that cannot be had or do not fit
     ├── RunError          a run folder that is missing, damaged or of another version
     ├── TrainingError     training that cannot go on, such as a loss that is no number
@@ -41,6 +42,10 @@ class PhotoError(MaskwiseError):
 
 class DetectorError(MaskwiseError):
     """A face detector that cannot be had or is damaged."""
+
+
+class BackgroundError(MaskwiseError):
+    """The library or the model that removes backgrounds cannot be used."""
 
 
 class WeightsError(MaskwiseError):

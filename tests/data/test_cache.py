@@ -19,12 +19,14 @@ from maskwise.config import CacheSettings, PreprocessSettings
 from maskwise.data import cache
 from maskwise.data.cache import CachedFrames, open_frames
 from maskwise.data.frames import FrameSource, PhotoRef, StreamedFrames
+from maskwise.data.framing import Framer
 from maskwise.errors import ManifestError, StorageError
 from maskwise.transforms.preprocess import Box, Preprocess
 
 PREPROCESS = Preprocess.from_settings(
-    PreprocessSettings(height=32, width=24), (0.5, 0.5, 0.5), (0.2, 0.2, 0.2)
+    PreprocessSettings(height=32, width=24, detector="none"), (0.5, 0.5, 0.5), (0.2, 0.2, 0.2)
 )
+FRAMER = Framer(PREPROCESS)
 FRAME_BYTES = 32 * 24 * 3
 
 
@@ -60,7 +62,7 @@ def truth(refs: Sequence[PhotoRef]) -> NDArray[np.uint8]:
 
 
 def check_open(refs: Sequence[PhotoRef], options: CacheSettings) -> CachedFrames:
-    source = open_frames(refs, PREPROCESS, options)
+    source = open_frames(refs, FRAMER, options)
     assert isinstance(source, CachedFrames)
     np.testing.assert_array_equal(read_all(source), truth(refs))
     return source
@@ -73,15 +75,15 @@ class Counter:
         self.count = 0
         real = Preprocess.frame
 
-        def counted(preprocess: Preprocess, photo: Any, box: Box | None = None) -> Any:
+        def counted(preprocess: Preprocess, photo: Any, box: Box | None, tilt: float) -> Any:
             self.count += 1
-            return real(preprocess, photo, box)
+            return real(preprocess, photo, box, tilt)
 
         monkeypatch.setattr(Preprocess, "frame", counted)
 
     def of(self, refs: Sequence[PhotoRef], options: CacheSettings) -> int:
         before = self.count
-        open_frames(refs, PREPROCESS, options)
+        open_frames(refs, FRAMER, options)
         return self.count - before
 
 
@@ -97,8 +99,8 @@ def test_cached_and_streamed_pixels_are_the_same(
     monkeypatch.setattr(cache, "_COMMIT_EVERY", 4)  # so that few photos go through workers
     refs = write_photos(tmp_path / "photos", 20)
     refs[5:5] = [PhotoRef(refs[0].path, (3.5, -4, 20, 30)), refs[2], refs[0]]
-    cached = open_frames(refs, PREPROCESS, settings(tmp_path, workers=workers))
-    streamed = open_frames(refs, PREPROCESS, settings(tmp_path, workers=workers, limit_gb=0))
+    cached = open_frames(refs, FRAMER, settings(tmp_path, workers=workers))
+    streamed = open_frames(refs, FRAMER, settings(tmp_path, workers=workers, limit_gb=0))
     assert (type(cached), type(streamed)) == (CachedFrames, StreamedFrames)
     expected = truth(refs)
     order = [np.array([7, 7, 0]), np.arange(23)[::-1], *np.split(np.arange(22), 11)]
@@ -121,7 +123,7 @@ def test_progress_counts_every_photo_once(tmp_path: Path) -> None:
     refs = write_photos(tmp_path / "photos", 6)
     for part in (refs[:4], refs, refs):
         told: list[int] = []
-        open_frames(part, PREPROCESS, settings(tmp_path), told.append)
+        open_frames(part, FRAMER, settings(tmp_path), told.append)
         assert sum(told) == len(part)
 
 
@@ -166,7 +168,7 @@ def test_other_preprocessing_has_other_frames(tmp_path: Path) -> None:
     refs = write_photos(tmp_path / "photos", 3)
     check_open(refs, settings(tmp_path))
     other = PREPROCESS.model_copy(update={"fit": "contain"})
-    frames = read_all(open_frames(refs, other, settings(tmp_path)))
+    frames = read_all(open_frames(refs, Framer(other), settings(tmp_path)))
     np.testing.assert_array_equal(frames, np.stack([other.frame(ref.path) for ref in refs]))
     check_open(refs, settings(tmp_path))
 
@@ -175,7 +177,7 @@ def test_set_past_the_limit_is_streamed_and_leaves_no_cache(tmp_path: Path) -> N
     refs = write_photos(tmp_path / "photos", 4)
     just = 4 * FRAME_BYTES / 1e9
     for limit in (0, just * 0.99):
-        source = open_frames(refs, PREPROCESS, settings(tmp_path, limit_gb=limit))
+        source = open_frames(refs, FRAMER, settings(tmp_path, limit_gb=limit))
         assert isinstance(source, StreamedFrames)
         np.testing.assert_array_equal(read_all(source), truth(refs))
     assert not (tmp_path / "cache").exists()
@@ -183,7 +185,7 @@ def test_set_past_the_limit_is_streamed_and_leaves_no_cache(tmp_path: Path) -> N
 
 
 def test_no_photos_at_all(tmp_path: Path) -> None:
-    source = open_frames([], PREPROCESS, settings(tmp_path))
+    source = open_frames([], FRAMER, settings(tmp_path))
     assert len(source) == 0
     assert [part.shape for part in source.batches([np.arange(0)])] == [(0, 32, 24, 3)]
 
@@ -201,7 +203,7 @@ def bad_refs(tmp_path: Path) -> tuple[list[PhotoRef], list[str]]:
 def test_unreadable_photos_are_all_named_at_once(limit_gb: float, tmp_path: Path) -> None:
     refs, bad = bad_refs(tmp_path)
     with pytest.raises(ManifestError, match=r"4 photo\(s\) cannot be used") as raised:
-        read_all(open_frames(refs, PREPROCESS, settings(tmp_path, limit_gb=limit_gb)))
+        read_all(open_frames(refs, FRAMER, settings(tmp_path, limit_gb=limit_gb)))
     assert [path for path in bad if path not in str(raised.value)] == []
     assert refs[0].path not in str(raised.value)
 
@@ -209,7 +211,7 @@ def test_unreadable_photos_are_all_named_at_once(limit_gb: float, tmp_path: Path
 def test_good_photos_beside_bad_ones_are_kept(tmp_path: Path, decodes: Counter) -> None:
     refs, _ = bad_refs(tmp_path)
     with pytest.raises(ManifestError):
-        open_frames(refs, PREPROCESS, settings(tmp_path))
+        open_frames(refs, FRAMER, settings(tmp_path))
     assert decodes.of([refs[0], refs[2]], settings(tmp_path)) == 0
     check_open([refs[2], refs[0]], settings(tmp_path))
 
@@ -229,7 +231,7 @@ def test_interrupted_build_goes_on(
             raise stop
 
     with pytest.raises(stop):
-        open_frames(refs, PREPROCESS, settings(tmp_path), progress)
+        open_frames(refs, FRAMER, settings(tmp_path), progress)
     assert decodes.of(refs, settings(tmp_path)) <= 20 - 8
     check_open(refs, settings(tmp_path))
     assert frames_file(tmp_path).stat().st_size == 20 * FRAME_BYTES
@@ -241,6 +243,7 @@ from pathlib import Path
 from maskwise.config import CacheSettings
 from maskwise.data import cache
 from maskwise.data.frames import PhotoRef
+from maskwise.data.framing import Framer
 from maskwise.transforms.preprocess import Preprocess
 cache._COMMIT_EVERY = 4
 folder, count, preprocess = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
@@ -249,7 +252,7 @@ def progress(photos):
     print(photos, flush=True)
     time.sleep(0.02 if photos else 0)
 settings = CacheSettings(folder=folder / "cache", workers=0)
-cache.open_frames(refs, Preprocess.model_validate_json(preprocess), settings, progress)
+cache.open_frames(refs, Framer(Preprocess.model_validate_json(preprocess)), settings, progress)
 """
 
 
@@ -278,7 +281,7 @@ def shorten(path: Path, frames: float) -> None:
 @pytest.mark.parametrize("held", [0, 3, 3.5, 9.9])
 def test_shortened_frames_file_recovers(held: float, tmp_path: Path, decodes: Counter) -> None:
     refs = write_photos(tmp_path / "photos", 10)
-    open_frames(refs, PREPROCESS, settings(tmp_path))
+    open_frames(refs, FRAMER, settings(tmp_path))
     shorten(frames_file(tmp_path), held)
     assert decodes.of(refs, settings(tmp_path)) == 10 - int(held)
     check_open(refs, settings(tmp_path))
@@ -310,7 +313,7 @@ def damage(path: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["garbage", "empty", "pages", "cut", "gone"])
 def test_damaged_index_recovers(kind: str, tmp_path: Path, decodes: Counter) -> None:
     refs = write_photos(tmp_path / "photos", 60)
-    open_frames(refs, PREPROCESS, settings(tmp_path))
+    open_frames(refs, FRAMER, settings(tmp_path))
     if kind == "gone":
         index_file(tmp_path).unlink()
     else:
@@ -326,7 +329,7 @@ def test_full_disk_says_so_and_keeps_what_fits(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (30 * FRAME_BYTES, hard))
     try:
         with pytest.raises(StorageError, match="the disk is full"):
-            open_frames(refs, PREPROCESS, settings(tmp_path))
+            open_frames(refs, FRAMER, settings(tmp_path))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     check_open(refs, settings(tmp_path))
@@ -336,5 +339,5 @@ def test_default_folder_follows_the_users_wish(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "mine"))
-    open_frames(write_photos(tmp_path / "photos", 1), PREPROCESS, CacheSettings(workers=0))
+    open_frames(write_photos(tmp_path / "photos", 1), FRAMER, CacheSettings(workers=0))
     assert (tmp_path / "mine" / "maskwise" / "frames" / PREPROCESS.frame_key).is_dir()

@@ -8,6 +8,7 @@ import typer
 
 from maskwise.cli.output import (
     AsJson,
+    Detectors,
     Device,
     Run,
     console,
@@ -93,6 +94,7 @@ def evaluate(
         typer.Option(help="Folder for report.html, evaluation.json and answers.csv."),
     ] = None,
     device: Device = "auto",
+    detectors: Detectors = None,
     bootstrap: Annotated[int, typer.Option(min=10, help="Samples behind the intervals.")] = 1000,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the cache, cache.KEY=VALUE.")
@@ -106,7 +108,7 @@ def evaluate(
     source = path_or_variable(manifest, "SM_GROUND_TRUTH_DIR", "the manifest")
     cache = _cache_settings(overrides or [])
     folder = out or output_folder() or run / "evaluation"
-    result = score_run(run, source, fold, folder, cache, device, bootstrap)
+    result = score_run(run, source, fold, folder, cache, device, bootstrap, detectors)
     if as_json:
         print_json(result)
         return
@@ -132,6 +134,7 @@ def score_run(
     cache: "CacheSettings",
     device: str = "auto",
     bootstrap: int = 1000,
+    detectors: Path | None = None,
 ) -> dict[str, Any]:
     """Score a model, write the report to a folder, and return all figures."""
     from maskwise.data.inputs import choose_fold, labelled_manifest
@@ -143,7 +146,7 @@ def score_run(
     frame, used = choose_fold(labelled_manifest(source, info.task_boundaries), fold, info.val_fold)
     history = read_history(run) or read_history(run.parent)
     with photo_bar("evaluating", len(frame)) as advance:
-        evaluation = run_evaluation(run, frame, cache, device, bootstrap, advance)
+        evaluation = run_evaluation(run, frame, cache, device, bootstrap, detectors, advance)
     _write_evaluation(folder, evaluation, run, f"{source} ({used})", history)
     return {
         "run": str(run),
@@ -205,6 +208,8 @@ def print_evaluation(result: dict[str, Any]) -> None:
                 ["", "photos", *names],
                 [[word, group["photos"], *map(group.get, names)] for word, group in groups.items()],
             )
+    if result["no_face"]:
+        typer.echo(f"no face found in {result['no_face']} photos: their centre was taken")
     if result["age"]["photos"]:
         typer.echo(f"age: mean absolute error {result['age']['mean_absolute_error']:.2f} years")
 

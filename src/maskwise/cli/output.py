@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
+Detectors = Annotated[
+    Path | None,
+    typer.Option(help="Folder of YuNet's file; else $MASKWISE_DETECTORS, or the user's cache."),
+]
 ManifestPath = Annotated[Path, typer.Argument(metavar="MANIFEST", help="A .csv or .parquet file.")]
 Run = Annotated[
     Path | None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maskwise.cli.output import AsJson, Device, Run, output_folder, photo_bar, print_json
+from maskwise.cli.output import AsJson, Detectors, Device, Run, output_folder, photo_bar, print_json
 
 if TYPE_CHECKING:
     from maskwise.prediction.result import Prediction
@@ -28,6 +28,7 @@ def predict(
         Path | None, typer.Option("--photos", help="Folder of the photos that a CSV file names.")
     ] = None,
     device: Device = "auto",
+    detectors: Detectors = None,
     workers: Annotated[int, typer.Option(help="Processes that decode.")] = -1,
     as_json: AsJson = False,
 ) -> None:
@@ -44,7 +45,7 @@ def predict(
         default = path_or_variable(None, "SM_CHANNEL_EVAL", "the photos")
         photos = [evaluation_photos(default)]
     found = find_photos(photos, folder)
-    predictor = Predictor.load(run, device)
+    predictor = Predictor.load(run, device, detectors)
     refs = [photo for _, photo in found]
     names = [name for name, _ in found]
     count = (os.cpu_count() or 1) if workers < 0 else workers
@@ -57,6 +58,8 @@ def predict(
         summary = _write_answers(answers, out, as_json)
     if as_json and out:
         print_json(summary)
+    if summary["no_face"]:
+        typer.echo(f"no face found in {summary['no_face']} photos: centre taken", err=True)
     for error in summary["errors"][:10]:
         typer.echo(f"error: {error}", err=True)
     if summary["errors"]:
@@ -83,7 +86,7 @@ def _write_answers(
     from maskwise.storage import replacing
 
     errors: list[str] = []
-    count = 0
+    count = no_face = 0
     rows: list[dict[str, Any]] = []
     with ExitStack() as stack:
         file = stdout
@@ -97,6 +100,7 @@ def _write_answers(
             writer.writeheader()
         for answer in answers:
             count += 1
+            no_face += answer.no_face
             if answer.error:
                 errors.append(answer.error)
             if out or not as_json:
@@ -105,4 +109,9 @@ def _write_answers(
                 rows.append(answer.row())
     if as_json and not out:
         print_json(rows)
-    return {"predictions": str(out) if out else None, "photos": count, "errors": errors}
+    return {
+        "predictions": str(out) if out else None,
+        "photos": count,
+        "no_face": no_face,
+        "errors": errors,
+    }

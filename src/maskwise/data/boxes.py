@@ -18,3 +18,18 @@ def parse_box(text: str) -> Box:
     if not (left < right and top < bottom and math.isfinite(left + top + right + bottom)):
         raise ValueError(f"expected left < right and top < bottom, got {text!r}")
     return left, top, right, bottom
+
+
+def overlap(first: Box, second: Box) -> float:
+    """Return the intersection over union of two boxes, 0 to 1."""
+    across = min(first[2], second[2]) - max(first[0], second[0])
+    down = min(first[3], second[3]) - max(first[1], second[1])
+    common = max(across, 0.0) * max(down, 0.0)
+    areas = ((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
+    union = sum(areas) - common
+    return common / union if union > 0 else 0.0
+
+
+def box_text(box: Box) -> str:
+    """Return a box as the manifest writes it, to a tenth of a pixel."""
+    return " ".join(f"{edge:.1f}".removesuffix(".0") for edge in box)

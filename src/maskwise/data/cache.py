@@ -1,16 +1,19 @@
 """Frames of photos, decoded once into one uint8 array on disk.
 
 A cache folder belongs to one preprocessing. `frames.u8` holds frames of equal size one after
-another; `index.sqlite` says which file content (SHA-256) and box stands in which row, and which
-content each path held when it was last seen (by size and time of change). Frames are written
-before the index names them, so a build that is killed goes on where the index ends.
+another; `index.sqlite` says which file content (SHA-256) and box stands in which row and whether
+its face was missed, and which content each path held when it was last seen (by size and time of
+change). Frames are written before the index names them, so a build that is killed goes on where
+the index ends.
 """
 
 import hashlib
+import math
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -27,26 +30,34 @@ from maskwise.data.frames import (
     unreadable,
     worker_pool,
 )
+from maskwise.data.framing import Framed, Framer
 from maskwise.errors import PhotoError, StorageError
 from maskwise.storage import storage_errors
-from maskwise.transforms.preprocess import Preprocess
 
 _COMMIT_EVERY: Final = 512
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS photos (path TEXT PRIMARY KEY, size INT, changed INT, digest TEXT);
-CREATE TABLE IF NOT EXISTS frames (digest TEXT, box TEXT, row INT, PRIMARY KEY (digest, box));
+CREATE TABLE IF NOT EXISTS frames
+    (digest TEXT, box TEXT, row INT, missed INT, PRIMARY KEY (digest, box));
 """
 Progress = Callable[[int], None]
 _Seen = dict[str, tuple[int, int, str]]
-_Rows = dict[tuple[str, str], int]
+_Rows = dict[tuple[str, str], tuple[int, bool]]
 
 
 class CachedFrames:
     """Frames read from the array on disk."""
 
-    def __init__(self, frames: Frames, rows: NDArray[np.int64], digests: list[str]) -> None:
+    def __init__(
+        self,
+        frames: Frames,
+        rows: NDArray[np.int64],
+        missed: NDArray[np.bool_],
+        digests: list[str],
+    ) -> None:
         self._frames = frames
         self._rows = rows
+        self.missed = missed
         self.digests = digests
         """SHA-256 of each photo's file."""
 
@@ -61,7 +72,7 @@ class CachedFrames:
 
 def open_frames(
     photos: Sequence[PhotoRef],
-    preprocess: Preprocess,
+    framer: Framer,
     settings: CacheSettings,
     progress: Progress | None = None,
 ) -> FrameSource:
@@ -71,11 +82,12 @@ def open_frames(
         ManifestError: photos that cannot be decoded (a cached set names all of them).
         StorageError: the disk is full; what was decoded before stays usable.
     """
+    preprocess = framer.preprocess
     size = len(photos) * preprocess.height * preprocess.width * 3
     if size > settings.limit_gb * 1e9:
-        return StreamedFrames(photos, preprocess, settings.workers)
+        return StreamedFrames(photos, framer, settings.workers)
     folder = (settings.folder or default_folder()).expanduser() / preprocess.frame_key
-    return FrameCache(folder, preprocess).open(photos, settings.workers, progress)
+    return FrameCache(folder, framer).open(photos, settings.workers, progress)
 
 
 def default_folder() -> Path:
@@ -87,12 +99,13 @@ def default_folder() -> Path:
 class FrameCache:
     """One cache folder."""
 
-    def __init__(self, folder: Path, preprocess: Preprocess) -> None:
+    def __init__(self, folder: Path, framer: Framer) -> None:
         self._folder = folder
         self._index = folder / "index.sqlite"
         self._frames = folder / "frames.u8"
-        self._preprocess = preprocess
-        self._frame_bytes = preprocess.height * preprocess.width * 3
+        self._framer = framer
+        self._shape = (framer.preprocess.height, framer.preprocess.width, 3)
+        self._frame_bytes = math.prod(self._shape)
 
     def open(
         self, photos: Sequence[PhotoRef], workers: int, progress: Progress | None = None
@@ -107,7 +120,7 @@ class FrameCache:
             self._folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self._folder / "lock"):
                 try:
-                    rows, digests = self._open_index(photos, workers, progress)
+                    found = self._open_index(photos, workers, progress)
                 except sqlite3.OperationalError as error:
                     raise StorageError(
                         f"cannot write the cache {self._folder}: {error}; free some space, or set "
@@ -115,12 +128,12 @@ class FrameCache:
                     ) from error
                 except sqlite3.DatabaseError:
                     self._index.unlink()  # a damaged index costs a new decoding, nothing else
-                    rows, digests = self._open_index(photos, workers, progress)
-        return CachedFrames(self._map(), rows, digests)
+                    found = self._open_index(photos, workers, progress)
+        return CachedFrames(self._map(), *found)
 
     def _open_index(
         self, photos: Sequence[PhotoRef], workers: int, progress: Progress | None
-    ) -> tuple[NDArray[np.int64], list[str]]:
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_], list[str]]:
         if not self._index.is_file():
             # frames that no index names go, and a process that still reads them keeps its own
             self._frames.unlink(missing_ok=True)
@@ -134,7 +147,7 @@ class FrameCache:
         photos: Sequence[PhotoRef],
         workers: int,
         progress: Progress | None,
-    ) -> tuple[NDArray[np.int64], list[str]]:
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_], list[str]]:
         seen: _Seen = {row[0]: row[1:] for row in index.execute("SELECT * FROM photos")}
         stored = self._stored_rows(index)
         missing = []
@@ -148,16 +161,20 @@ class FrameCache:
         if problems:
             raise unreadable(problems)
         digests = [seen[photo.path][2] for photo in photos]
-        rows = [stored[digest, _box_key(p)] for digest, p in zip(digests, photos, strict=True)]
-        return np.array(rows, dtype=np.int64), digests
+        found = [stored[digest, _box_key(p)] for digest, p in zip(digests, photos, strict=True)]
+        rows = np.array([row for row, _ in found], dtype=np.int64)
+        return rows, np.array([missed for _, missed in found], dtype=np.bool_), digests
 
     def _stored_rows(self, index: sqlite3.Connection) -> _Rows:
-        """Return (digest, box) -> row; rows that a shortened file no longer holds are forgotten."""
+        """Return (digest, box) -> row and whether its face was missed.
+
+        Rows that a shortened file no longer holds are forgotten.
+        """
         size = self._frames.stat().st_size if self._frames.is_file() else 0
         index.execute("DELETE FROM frames WHERE row >= ?", (size // self._frame_bytes,))
         index.commit()
-        rows = index.execute("SELECT digest, box, row FROM frames")
-        return {(digest, box): row for digest, box, row in rows}
+        rows = index.execute("SELECT digest, box, row, missed FROM frames")
+        return {(digest, box): (row, bool(missed)) for digest, box, row, missed in rows}
 
     def _append(
         self,
@@ -172,9 +189,9 @@ class FrameCache:
         problems = []
         self._frames.touch()
         with self._frames.open("r+b") as file:
-            row = max(stored.values(), default=-1) + 1
+            row = max((row for row, _ in stored.values()), default=-1) + 1
             file.seek(row * self._frame_bytes)
-            results = _read_all(missing, self._preprocess, workers)
+            results = _read_all(missing, self._framer, workers)
             for count, (photo, result) in enumerate(zip(missing, results, strict=True), start=1):
                 if isinstance(result, PhotoError):
                     problems.append(str(result))
@@ -184,12 +201,12 @@ class FrameCache:
                 index.execute(
                     "REPLACE INTO photos VALUES (?, ?, ?, ?)", (photo.path, size, changed, digest)
                 )
-                if (digest, _box_key(photo)) not in stored:
-                    file.write(frame.tobytes())
-                    index.execute(
-                        "REPLACE INTO frames VALUES (?, ?, ?)", (digest, _box_key(photo), row)
-                    )
-                    stored[digest, _box_key(photo)] = row
+                key = (digest, _box_key(photo))
+                if key not in stored:
+                    file.write(frame.pixels.tobytes())
+                    entry = (*key, row, frame.missed)
+                    index.execute("REPLACE INTO frames VALUES (?, ?, ?, ?)", entry)
+                    stored[key] = (row, frame.missed)
                     row += 1
                 if count % _COMMIT_EVERY == 0:
                     _commit(file.fileno(), file.flush, index)
@@ -199,11 +216,10 @@ class FrameCache:
         return problems
 
     def _map(self) -> Frames:
-        shape = (self._preprocess.height, self._preprocess.width, 3)
         count = self._frames.stat().st_size // self._frame_bytes
         if not count:
-            return np.empty((0, *shape), dtype=np.uint8)
-        return np.memmap(self._frames, dtype=np.uint8, mode="r", shape=(count, *shape))
+            return np.empty((0, *self._shape), dtype=np.uint8)
+        return np.memmap(self._frames, dtype=np.uint8, mode="r", shape=(count, *self._shape))
 
 
 def _commit(descriptor: int, flush: Callable[[], None], index: sqlite3.Connection) -> None:
@@ -227,29 +243,28 @@ def _unchanged_digest(path: str, seen: _Seen) -> str | None:
     return None
 
 
-_Read = tuple[int, int, str, Frames]
+_Read = tuple[int, int, str, Framed]
 
 
 def _read_all(
-    photos: Sequence[PhotoRef], preprocess: Preprocess, workers: int
+    photos: Sequence[PhotoRef], framer: Framer, workers: int
 ) -> Iterator[_Read | PhotoError]:
-    work = [(photo, preprocess) for photo in photos]
+    read = partial(_read, framer=framer)
     if not workers or len(photos) < 2 * _COMMIT_EVERY:
-        yield from map(_read, work)
+        yield from map(read, photos)
         return
     with worker_pool(workers) as pool:
-        yield from pool.map(_read, work, chunksize=32)
+        yield from pool.map(read, photos, chunksize=32)
 
 
-def _read(work: tuple[PhotoRef, Preprocess]) -> _Read | PhotoError:
+def _read(photo: PhotoRef, framer: Framer) -> _Read | PhotoError:
     """Return size, time of change, digest and frame of a photo file."""
-    photo, preprocess = work
     try:
         status = Path(photo.path).stat()
         content = Path(photo.path).read_bytes()
-        frame = preprocess.frame(content, photo.box)
+        frame = framer.frame(content, photo.box, photo.path)
     except OSError as error:
         return PhotoError(f"{photo.path}: {(error.strerror or str(error)).lower()}")
     except PhotoError as error:
-        return PhotoError(str(error).replace("the photo", photo.path, 1))
+        return error
     return status.st_size, status.st_mtime_ns, hashlib.sha256(content).hexdigest(), frame

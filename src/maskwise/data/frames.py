@@ -1,6 +1,6 @@
 """Reads the frames of a manifest's photos in batches: from the cache, or streamed from files.
 
-Both give the same pixels: `Preprocess.frame` of the photo and its box.
+Both give the same pixels: `Framer.frame` of the photo and its box.
 """
 
 from collections import deque
@@ -16,8 +16,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from maskwise.data.boxes import parse_box
+from maskwise.data.framing import Framed, Framer
 from maskwise.errors import ManifestError, PhotoError, listed
-from maskwise.transforms.preprocess import Box, Preprocess
+from maskwise.transforms.preprocess import Box
 
 _AHEAD = 4
 """Batches that the workers decode ahead of the reader, per worker."""
@@ -42,6 +43,9 @@ class PhotoRef:
 class FrameSource(Protocol):
     """N photos whose frames can be read in any order."""
 
+    missed: NDArray[np.bool_]
+    """(N,) photos where a detector found no face; of photos that stream, those read so far."""
+
     def __len__(self) -> int:
         """Return the number of photos."""
 
@@ -64,9 +68,10 @@ def photo_refs(frame: pl.DataFrame) -> list[PhotoRef]:
 class StreamedFrames:
     """Decodes photos whenever they are asked for, in worker processes."""
 
-    def __init__(self, photos: Sequence[PhotoRef], preprocess: Preprocess, workers: int) -> None:
+    def __init__(self, photos: Sequence[PhotoRef], framer: Framer, workers: int) -> None:
+        self.missed = np.zeros(len(photos), dtype=np.bool_)
         self._photos = photos
-        self._preprocess = preprocess
+        self._framer = framer
         self._workers = workers
 
     def __len__(self) -> int:
@@ -74,12 +79,21 @@ class StreamedFrames:
 
     def batches(self, rows: Iterable[NDArray[np.int64]]) -> Iterator[Frames]:
         """Yield the frames for each array of row numbers; see `FrameSource`."""
-        work = (([self._photos[row] for row in batch], self._preprocess) for batch in rows)
-        for results in decode_in_order(work, self._workers):
+        asked: deque[NDArray[np.int64]] = deque()
+        for results in decode_in_order(self._work(rows, asked), self._framer, self._workers):
             problems = [str(result) for result in results if isinstance(result, PhotoError)]
             if problems:
                 raise unreadable(problems)
-            yield np.stack([result for result in results if not isinstance(result, PhotoError)])
+            framed = [result for result in results if not isinstance(result, PhotoError)]
+            self.missed[asked.popleft()] = [result.missed for result in framed]
+            yield np.stack([result.pixels for result in framed])
+
+    def _work(
+        self, rows: Iterable[NDArray[np.int64]], asked: deque[NDArray[np.int64]]
+    ) -> Iterator[list[PhotoRef]]:
+        for batch in rows:
+            asked.append(batch)
+            yield [self._photos[row] for row in batch]
 
 
 def unreadable(problems: Sequence[str]) -> ManifestError:
@@ -90,34 +104,32 @@ def unreadable(problems: Sequence[str]) -> ManifestError:
     )
 
 
-def decode_photos(photos: Sequence[PhotoRef], preprocess: Preprocess) -> list[Frames | PhotoError]:
+def decode_photos(photos: Sequence[PhotoRef], framer: Framer) -> list[Framed | PhotoError]:
     """Return the frame of every photo, or the error in its place."""
-    results: list[Frames | PhotoError] = []
+    results: list[Framed | PhotoError] = []
     for photo in photos:
         try:
-            results.append(preprocess.frame(photo.path, photo.box))
+            results.append(framer.frame(photo.path, photo.box))
         except PhotoError as error:
             results.append(error)
     return results
 
 
 def decode_in_order(
-    work: Iterable[tuple[Sequence[PhotoRef], Preprocess]], workers: int
-) -> Iterator[list[Frames | PhotoError]]:
+    work: Iterable[Sequence[PhotoRef]], framer: Framer, workers: int
+) -> Iterator[list[Framed | PhotoError]]:
     """Decode batches in `workers` processes (0: in this one), a few ahead, results in order."""
     if not workers:
-        for photos, preprocess in work:
-            yield decode_photos(photos, preprocess)
+        for photos in work:
+            yield decode_photos(photos, framer)
         return
     with ExitStack() as stack:
         pool = worker_pool(workers)
         # without this an abandoned iteration would wait for everything still queued
         stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-        waiting: deque[list[Future[list[Frames | PhotoError]]]] = deque()
-        for photos, preprocess in work:
-            waiting.append(
-                [pool.submit(decode_photos, part, preprocess) for part in _parts(photos)]
-            )
+        waiting: deque[list[Future[list[Framed | PhotoError]]]] = deque()
+        for photos in work:
+            waiting.append([pool.submit(decode_photos, part, framer) for part in _parts(photos)])
             if len(waiting) > _AHEAD:
                 yield _gathered(waiting.popleft())
         while waiting:
@@ -128,7 +140,7 @@ def _parts(photos: Sequence[PhotoRef]) -> list[Sequence[PhotoRef]]:
     return [photos[start : start + _PART] for start in range(0, len(photos), _PART)]
 
 
-def _gathered(parts: list[Future[list[Frames | PhotoError]]]) -> list[Frames | PhotoError]:
+def _gathered(parts: list[Future[list[Framed | PhotoError]]]) -> list[Framed | PhotoError]:
     return [result for part in parts for result in part.result()]
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from maskwise.config import CacheSettings, LabelSettings
 from maskwise.data.cache import open_frames
 from maskwise.data.frames import photo_refs
+from maskwise.data.framing import Framer
 from maskwise.data.targets import class_codes, task_codes
 from maskwise.errors import ManifestError, RunError
 from maskwise.evaluation.scores import evaluation_scores
@@ -45,16 +46,19 @@ def evaluate(
     cache: CacheSettings,
     device: str = "auto",
     samples: int = 1000,
+    detectors: Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Answer every row of a manifest once and score the answers.
 
-    `samples` is the number of bootstrap samples behind the intervals; `progress` is told how many
-    more photos were answered.
+    `samples` is the number of bootstrap samples behind the intervals; `detectors` the folder of
+    the face detector's file, where it lies in no usual place; `progress` is told how many more
+    photos were answered.
 
     Raises:
         ManifestError: there are no rows, none has a label, or photos cannot be decoded.
         RunError: there is no model, or a damaged one.
+        DetectorError: the face detector that the model was trained with cannot be had.
     """
     model, info = load_bundle(model_path)
     labels = LabelSettings(
@@ -65,7 +69,7 @@ def evaluate(
     target = choose_device(device)
     model.to(target).to(memory_format=torch.channels_last)
     preprocess = info.preprocess
-    frames = open_frames(photo_refs(frame), preprocess, cache)
+    frames = open_frames(photo_refs(frame), Framer(preprocess, detectors), cache)
     rows = np.array_split(np.arange(len(frame)), -(-len(frame) // _BATCH))
     parts = []
     batches = (torch.from_numpy(batch).to(target) for batch in frames.batches(rows))
@@ -78,6 +82,7 @@ def evaluate(
         raise RunError(f"{model_path} gives no numbers: its training went wrong")
     ages = expected_age(answers.tasks["age_group"], info.mean_ages)
     scores = evaluation_scores(frame, labels, answers.joint, answers.tasks, ages, samples)
+    scores["no_face"] = int(frames.missed.sum())
     return Evaluation(scores, frame, answers, info, labels)
 
 

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from maskwise.data.frames import Frames, PhotoRef, decode_in_order
+from maskwise.data.framing import Framed, Framer
 from maskwise.errors import PhotoError
 from maskwise.labels import TASKS, decode_class
 from maskwise.models.bundle import ModelInfo, load_bundle
@@ -25,22 +26,33 @@ _BATCH = 64
 class Predictor:
     """A trained model with its preprocessing."""
 
-    def __init__(self, model: FaceModel, info: ModelInfo, device: torch.device) -> None:
+    def __init__(
+        self,
+        model: FaceModel,
+        info: ModelInfo,
+        device: torch.device,
+        detectors: Path | None = None,
+    ) -> None:
         self.info = info
         self.preprocess: Preprocess = info.preprocess
+        self.framer = Framer(info.preprocess, detectors)
         self._device = device
         self._model = model.to(device).to(memory_format=torch.channels_last)
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "auto") -> Self:
+    def load(
+        cls, path: str | Path, device: str = "auto", detectors: str | Path | None = None
+    ) -> Self:
         """Load a run folder, or its `best/` or `last/`.
+
+        `detectors` is the folder of the face detector's file, where it lies in no usual place.
 
         Raises:
             RunError: the folder holds no model, a damaged one, or one of another version.
             SettingsError: the device is not to be had.
         """
         model, info = load_bundle(Path(path))
-        return cls(model, info, choose_device(device))
+        return cls(model, info, choose_device(device), Path(detectors) if detectors else None)
 
     @overload
     def predict(self, photos: PhotoLike) -> Prediction: ...  # type: ignore[overload-overlap] # str
@@ -52,15 +64,16 @@ class Predictor:
         """Return the answer for a photo, or one for each of a list.
 
         A photo is a path, the bytes of a file, a Pillow image, or an RGB array (H, W, 3) of uint8
-        or of floats in 0..1. In a list, a photo that cannot be read gives a prediction with an
-        `error`, and the others are answered.
+        or of floats in 0..1. Of several faces in it, the largest and most central is answered. In
+        a list, a photo that cannot be read gives a prediction with an `error`, and the others are
+        answered.
 
         Raises:
             PhotoError: a single photo cannot be read.
+            DetectorError: the face detector that the model was trained with cannot be had.
         """
         if isinstance(photos, (str, bytes, PathLike, Image.Image, np.ndarray)):
-            frame = self.preprocess.frame(photos)
-            return self._answers([_name(photos, 0)], [frame])[0]
+            return self._answers([_name(photos, 0)], [self.framer.frame(photos)])[0]
         answers: list[Prediction] = []
         for start in range(0, len(photos), _BATCH):
             chunk = photos[start : start + _BATCH]
@@ -73,8 +86,9 @@ class Predictor:
     ) -> Iterator[Prediction]:
         """Yield the answers for photo files in order, decoding in `workers` processes."""
         starts = range(0, len(photos), _BATCH)
-        work = ((photos[start : start + _BATCH], self.preprocess) for start in starts)
-        for start, frames in zip(starts, decode_in_order(work, workers), strict=True):
+        work = (photos[start : start + _BATCH] for start in starts)
+        results = decode_in_order(work, self.framer, workers)
+        for start, frames in zip(starts, results, strict=True):
             yield from self._answers(names[start : start + _BATCH], frames)
 
     def probabilities(self, batches: Iterable[Frames]) -> Probabilities:
@@ -82,28 +96,28 @@ class Predictor:
         tensors = (torch.from_numpy(batch).to(self._device) for batch in batches)
         return Probabilities.concatenate(model_probabilities(self._model, tensors, self.preprocess))
 
-    def _frame_or_error(self, photo: PhotoLike) -> Frames | PhotoError:
+    def _frame_or_error(self, photo: PhotoLike) -> Framed | PhotoError:
         try:
-            return self.preprocess.frame(photo)
+            return self.framer.frame(photo)
         except PhotoError as error:
             return error
 
     def _answers(
-        self, names: Sequence[str], frames: Sequence[Frames | PhotoError]
+        self, names: Sequence[str], frames: Sequence[Framed | PhotoError]
     ) -> list[Prediction]:
-        good = [frame for frame in frames if not isinstance(frame, PhotoError)]
+        good = [frame.pixels for frame in frames if not isinstance(frame, PhotoError)]
         found = self.probabilities([np.stack(good)]) if good else None
         answers, place = [], 0
         for name, frame in zip(names, frames, strict=True):
             if isinstance(frame, PhotoError) or found is None:
                 answers.append(Prediction(name, error=str(frame)))
             else:
-                answers.append(_prediction(name, found, place))
+                answers.append(_prediction(name, frame, found, place))
                 place += 1
         return answers
 
 
-def _prediction(name: str, found: Probabilities, place: int) -> Prediction:
+def _prediction(name: str, frame: Framed, found: Probabilities, place: int) -> Prediction:
     answer = int(found.joint[place].argmax())
     codes = decode_class(np.array([answer]))
     words = {task: TASKS[task][int(code[0])] for task, code in codes.items()}
@@ -111,7 +125,14 @@ def _prediction(name: str, found: Probabilities, place: int) -> Prediction:
         task: {str(word): float(p) for word, p in zip(names, found.tasks[task][place], strict=True)}
         for task, names in TASKS.items()
     }
-    return Prediction(name, answer, **words, probabilities=probabilities)
+    return Prediction(
+        name,
+        answer,
+        **words,
+        probabilities=probabilities,
+        face=frame.box,
+        no_face=frame.missed,
+    )
 
 
 def _name(photo: PhotoLike, place: int) -> str:

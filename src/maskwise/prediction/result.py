@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from maskwise.data.boxes import box_text
 from maskwise.labels import TASKS, UNKNOWN
+from maskwise.transforms.preprocess import Box
 
 
 @dataclass(frozen=True)
@@ -18,10 +20,14 @@ class Prediction:
     age_group: str = ""
     probabilities: dict[str, dict[str, float]] | None = None
     """Task -> word -> probability."""
+    face: Box | None = None
+    """Left, top, right, bottom of the face answered, in pixels; none is the photo's centre."""
+    no_face: bool = False
+    """Whether a face was looked for and none found, so that the centre was taken."""
     error: str = ""
 
     def row(self) -> dict[str, Any]:
-        """Return one row for a CSV file: ImageID, ans, words, probabilities, error."""
+        """Return one row for a CSV file: ImageID, ans, words, probabilities, face, error."""
         words: dict[str, Any] = {task: getattr(self, task) for task in TASKS}
         return {
             "ImageID": self.photo,
@@ -34,5 +40,6 @@ class Prediction:
                 for task, names in TASKS.items()
                 for word in names
             },
+            "face": box_text(self.face) if self.face else None,
             "error": self.error or None,
         }

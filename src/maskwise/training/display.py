@@ -39,6 +39,10 @@ class TrainingDisplay:
         if self._writer:
             self._writer.close()
 
+    def noted(self, text: str) -> None:
+        """See `Observer`."""
+        self._say(text)
+
     def decoded(self, photos: int, total: int) -> None:
         """See `Observer`."""
         if self._task is None:

@@ -36,6 +36,9 @@ _EVAL_BATCH: Final = 128
 class Observer(Protocol):
     """Is told how training goes; runs in the main process only."""
 
+    def noted(self, text: str) -> None:
+        """Something that a person should know."""
+
     def decoded(self, photos: int, total: int) -> None:
         """So many more photos of `total` are in the cache."""
 

@@ -18,6 +18,7 @@ from maskwise.config import Settings
 from maskwise.data.batches import Rows, epoch_steps
 from maskwise.data.cache import CachedFrames, open_frames
 from maskwise.data.frames import FrameSource, photo_refs
+from maskwise.data.framing import Framer, resolve_detector
 from maskwise.data.manifest import read_manifest
 from maskwise.data.split import TEST, check_leaks
 from maskwise.data.targets import group_mean_ages, task_codes, training_codes
@@ -55,6 +56,7 @@ def train(
 
     Raises:
         ManifestError: the manifest is wrong, has no folds, or photos cannot be decoded.
+        DetectorError: the face detector cannot be had.
         LeakError: a person, or the same photo, is in training and in validation.
         SettingsError: settings that cannot work together, or differ from those of the run resumed.
         WeightsError: the pretrained weights cannot be had.
@@ -62,6 +64,8 @@ def train(
         StorageError: the disk is full; what was saved before stays usable.
     """
     accelerator = _accelerator(settings)
+    told = observer if accelerator.is_main_process else None
+    settings = _with_detector(settings, told)
     frame = read_manifest(manifest, settings.labels.task_boundaries)
     frame, train_rows, val_rows = _rows_by_fold(frame, settings, manifest)
     model, preprocess, origin = _build_model(settings, accelerator)
@@ -74,11 +78,13 @@ def train(
     with accelerator.main_process_first():
         frames = open_frames(
             photo_refs(frame),
-            preprocess,
+            Framer(preprocess, settings.faces.folder),
             settings.cache,
-            partial(observer.decoded, total=len(frame)) if accelerator.is_main_process else None,
+            partial(told.decoded, total=len(frame)) if told else None,
         )
     _check_leaks(frame, frames, train_rows, val_rows)
+    if told and frames.missed.any():
+        told.noted(f"no face in {frames.missed.sum()} of {len(frame)} photos: centre taken")
     data = TrainingData(
         frames,
         training_codes(frame, settings.labels),
@@ -105,6 +111,21 @@ def train(
         done.best_score or 0.0,
         done.history[done.best_epoch - 1],
     )
+
+
+def _with_detector(settings: Settings, observer: Observer | None) -> Settings:
+    """Return the settings with the face detector that is used; say which `auto` has become."""
+    preprocess = resolve_detector(settings.preprocess, settings.faces.folder)
+    if observer and settings.preprocess.detector == "auto":
+        hint = (
+            " is at hand, so photos without a box are taken whole; to get one, set "
+            "preprocess.detector=yunet, or pip install 'maskwise[faces]'"
+        )
+        observer.noted(
+            f"face detector: {preprocess.detector}"
+            f"{hint if preprocess.detector == 'none' else ''}"
+        )
+    return settings.model_copy(update={"preprocess": preprocess})
 
 
 def _accelerator(settings: Settings) -> Accelerator:

@@ -1,12 +1,12 @@
-"""From an upright image to the model's frame: the same for training, evaluation and serving.
+"""From an image and the face in it to the model's frame: the geometry, saved with the model.
 
-`Preprocess.frame` is all that happens to a photo before the network apart from scaling its
-values; its settings are saved with the model.
+Which face it is, `data.framing` finds out before; the network's scaling of values comes after.
 """
 
 import hashlib
 import json
-from typing import Final, Self
+import math
+from typing import Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,16 @@ from maskwise.transforms.decode import PhotoLike, decode_photo, photo_name
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""
 
-_VERSION: Final = 1
+OUTSIDE: Final = 127
+"""Grey of what lies outside the photo: about zero for the network, unlike drawn-out edges."""
+_VERSION: Final = 2
 """Raised when the pixels of `frame` change, so that caches are made anew."""
 
 
 class Preprocess(PreprocessSettings):
-    """The preprocessing of one model: its settings, with mean and deviation known."""
+    """The preprocessing of one model: its settings, with detector, mean and deviation known."""
 
+    detector: Literal["yunet", "centerface", "none"] = "none"
     mean: tuple[float, float, float]
     std: tuple[Positive, Positive, Positive]
 
@@ -36,52 +39,87 @@ class Preprocess(PreprocessSettings):
         mean: tuple[float, float, float],
         std: tuple[float, float, float],
     ) -> Self:
-        """Build from settings; `mean` and `std` are the backbone's, used where none are set."""
+        """Build from settings; `mean` and `std` are the backbone's, used where none are set.
+
+        The detector must be resolved: `auto` is refused.
+        """
         values = settings.model_dump()
         return cls(**{**values, "mean": settings.mean or mean, "std": settings.std or std})
 
     @property
     def frame_key(self) -> str:
         """A short key of everything that decides the pixels of `frame`."""
-        fields = [_VERSION, self.height, self.width, self.fit, self.centre, self.margin]
+        names = ("height", "width", "fit", "centre", "margin", "detector", "align")
+        fields = [_VERSION, *(getattr(self, name) for name in names)]
         return hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:16]
 
-    def frame(self, photo: PhotoLike, box: Box | None = None) -> NDArray[np.uint8]:
+    def frame(
+        self, photo: PhotoLike, box: Box | None = None, tilt: float = 0.0
+    ) -> NDArray[np.uint8]:
         """Return a photo, or the face in `box`, as RGB pixels (height, width, 3).
+
+        A face that is turned clockwise by `tilt` degrees is turned upright.
 
         Raises:
             PhotoError: the photo cannot be decoded, or the box lies outside it.
         """
         image = decode_photo(photo)
         try:
-            region = self._region(image.size, box)
+            region = face_region(self, image.size, box)
         except ValueError as error:
             raise PhotoError(f"{photo_name(photo)}: {error}") from error
+        if tilt:
+            image, region = level_region(image, region, tilt)
         return _sample(image, region, self.width, self.height)
 
-    def _region(self, size: tuple[int, int], box: Box | None) -> Box:
-        """Return the part of the photo (it may reach over the border) that fills the frame.
 
-        Raises:
-            ValueError: the box lies outside the photo.
-        """
-        left, top, right, bottom = box or (0.0, 0.0, float(size[0]), float(size[1]))
-        if box:
-            if left >= size[0] or top >= size[1] or right <= 0 or bottom <= 0:
-                raise ValueError(f"the box {box} lies outside the photo of {size[0]}x{size[1]}")
-            grow = self.margin * max(right - left, bottom - top)
-            left, top, right, bottom = left - grow, top - grow, right + grow, bottom + grow
-        across, down = (right - left) / self.width, (bottom - top) / self.height
-        # a face must stay whole, so a box is padded to the frame's shape, never cut
-        choose = min if self.fit == "cover" and not box else max
-        scale = choose(across, down) * (1.0 if box else self.centre)
-        middle_x, middle_y = (left + right) / 2, (top + bottom) / 2
-        half_x, half_y = scale * self.width / 2, scale * self.height / 2
-        return middle_x - half_x, middle_y - half_y, middle_x + half_x, middle_y + half_y
+def face_region(settings: PreprocessSettings, size: tuple[int, int], box: Box | None) -> Box:
+    """Return the part of a photo of (width, height) that fills the frame; it may reach outside.
+
+    Raises:
+        ValueError: the box lies outside the photo.
+    """
+    left, top, right, bottom = box or (0.0, 0.0, float(size[0]), float(size[1]))
+    if box:
+        if left >= size[0] or top >= size[1] or right <= 0 or bottom <= 0:
+            raise ValueError(f"the box {box} lies outside the photo of {size[0]}x{size[1]}")
+        grow = settings.margin * max(right - left, bottom - top)
+        left, top, right, bottom = left - grow, top - grow, right + grow, bottom + grow
+    across, down = (right - left) / settings.width, (bottom - top) / settings.height
+    # a face must stay whole, so a box is padded to the frame's shape, never cut
+    choose = min if settings.fit == "cover" and not box else max
+    scale = choose(across, down) * (1.0 if box else settings.centre)
+    middle_x, middle_y = (left + right) / 2, (top + bottom) / 2
+    half_x, half_y = scale * settings.width / 2, scale * settings.height / 2
+    return middle_x - half_x, middle_y - half_y, middle_x + half_x, middle_y + half_y
+
+
+def level_region(image: Image.Image, region: Box, tilt: float) -> tuple[Image.Image, Box]:
+    """Return the part of an image about a region, turned upright, and the region in it.
+
+    What is turned clockwise by `tilt` degrees is upright then; the region's middle stays.
+    """
+    left, top, right, bottom = region
+    reach = math.ceil(math.hypot(right - left, bottom - top) / 2) + 1
+    x, y = round((left + right) / 2), round((top + bottom) / 2)
+    first_x, first_y = x - reach, y - reach
+    around = cut_window(image, (first_x, first_y, x + reach, y + reach))
+    middle = ((left + right) / 2 - first_x, (top + bottom) / 2 - first_y)
+    turned = around.rotate(tilt, Image.Resampling.BICUBIC, center=middle)
+    return turned, (left - first_x, top - first_y, right - first_x, bottom - first_y)
+
+
+def cut_window(image: Image.Image, window: tuple[int, int, int, int]) -> Image.Image:
+    """Return the pixels of a window that meets an image; outside it is grey."""
+    first = (max(window[0], 0), max(window[1], 0))
+    last = (min(window[2], image.width), min(window[3], image.height))
+    pixels = np.asarray(image.crop((*first, *last)))
+    across, down = ((first[axis] - window[axis], window[axis + 2] - last[axis]) for axis in (0, 1))
+    return Image.fromarray(_padded(pixels, down, across))
 
 
 def _sample(image: Image.Image, region: Box, width: int, height: int) -> NDArray[np.uint8]:
-    """Scale the part of `region` that lies in the image; repeat its edge pixels outside."""
+    """Scale the part of `region` that lies in the image; the rest is grey."""
     left, top, right, bottom = region
     scale_x, scale_y = width / (right - left), height / (bottom - top)
     inside = (
@@ -96,5 +134,10 @@ def _sample(image: Image.Image, region: Box, width: int, height: int) -> NDArray
     last_y = max(round((inside[3] - top) * scale_y), first_y + 1)
     size = (last_x - first_x, last_y - first_y)
     pixels = np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=inside))
-    padding = ((first_y, height - last_y), (first_x, width - last_x), (0, 0))
-    return np.pad(pixels, padding, mode="edge")
+    return _padded(pixels, (first_y, height - last_y), (first_x, width - last_x))
+
+
+def _padded(
+    pixels: NDArray[np.uint8], down: tuple[int, int], across: tuple[int, int]
+) -> NDArray[np.uint8]:
+    return np.pad(pixels, (down, across, (0, 0)), constant_values=OUTSIDE)

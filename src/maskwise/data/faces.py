@@ -1,0 +1,208 @@
+"""Finds faces in photos: one interface to several detectors, and which face a photo is of.
+
+The detectors need the extra `faces` (ONNX Runtime); this module can be imported without it.
+"""
+
+import importlib.util
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from maskwise.data.detector_files import find_file, get_file
+from maskwise.data.detectors import CenterFace, Network, YuNet
+from maskwise.errors import DetectorError
+from maskwise.transforms.preprocess import Box
+
+Vector = NDArray[np.float64]
+Point = tuple[float, float]
+"""x, y in pixels of the photo."""
+Points = tuple[Point, Point, Point, Point, Point]
+"""Right eye, left eye, nose tip, right and left mouth corner; right is the person's right."""
+
+_NETWORKS: Final[dict[str, Callable[[bytes, int], Network]]] = {
+    "yunet": YuNet,
+    "centerface": CenterFace,
+}
+DETECTORS: Final = tuple(_NETWORKS)
+"""The detectors there are, the better one first; `python -m benchmarks.detectors` compares."""
+
+_LOOKS: Final = ((256, 640), (128, 128))
+"""The shortest and longest larger side of a photo, in pixels, for the first and second look.
+
+The first keeps small faces in large photos; larger photos cost time and show hardly more faces.
+Both networks lose faces that fill the photo, and find most of them in the second, small one.
+"""
+_CENTRAL: Final = 0.5
+# Shares of the box's larger side; for the nose of the way from the eyes to the mouth.
+# Of 2,969 faces found in real photos 12 break one of these, all the first: profiles
+_EYES_APART: Final = 0.05
+_MOUTH_APART: Final = 0.1
+_OUTSIDE: Final = 0.25
+_NOSE: Final = (0.0, 1.2)
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face in a photo: box and points in pixels; both may reach over the photo's border."""
+
+    box: Box
+    score: float
+    points: Points
+
+
+class Detector(Protocol):
+    """Finds the faces in photos."""
+
+    name: str
+
+    def find(self, image: Image.Image) -> list[Face]:
+        """Return all faces of an upright RGB image, best score first."""
+
+
+@lru_cache
+def open_detector(name: str, folder: Path | None = None, threads: int = 1) -> Detector:
+    """Return one of `DETECTORS`; this process keeps it for the next call.
+
+    `folder` holds YuNet's file. Without a folder it is looked for in the folder of the environment
+    variable `MASKWISE_DETECTORS` and in the user's cache, and fetched into the cache if need be.
+
+    Raises:
+        DetectorError: there is no such detector, it cannot be had, or its file is damaged.
+    """
+    if name not in _NETWORKS:
+        raise DetectorError(f"no face detector {name!r}; there are {', '.join(DETECTORS)}")
+    return _NetworkDetector(name, _NETWORKS[name](get_file(name, folder), threads))
+
+
+def best_detector(folder: Path | None = None) -> str:
+    """Return the first of `DETECTORS` that is at hand without any download, or "none".
+
+    Raises:
+        DetectorError: the file of a detector is there, but it is damaged.
+    """
+    found = next((name for name in DETECTORS if find_file(name, folder) is not None), "none")
+    return found if importlib.util.find_spec("onnxruntime") else "none"
+
+
+class _NetworkDetector:
+    """A network that looks at a photo in sizes that suit it: again, and small, if need be."""
+
+    def __init__(self, name: str, network: Network) -> None:
+        self.name = name
+        self._network = network
+
+    def find(self, image: Image.Image) -> list[Face]:
+        """Return all faces of an upright image; see `Detector`."""
+        photo = image.convert("RGB")
+        for threshold, sides in zip(self._network.thresholds, _LOOKS, strict=True):
+            faces = self._look(photo, threshold, *sides)
+            if faces:
+                return faces
+        return []
+
+    def _look(self, photo: Image.Image, threshold: float, least: int, most: int) -> list[Face]:
+        """Return the faces found with the larger side scaled to lie in least..most."""
+        scale = min(max(*photo.size, least), most) / max(photo.size)
+        width, height = (max(round(side * scale), 1) for side in photo.size)
+        pixels = np.asarray(photo.resize((width, height), Image.Resampling.BILINEAR))
+        found = self._network.find(pixels, threshold)
+        stretch = np.array([photo.width / width, photo.height / height])
+        boxes, points = found.boxes.reshape(-1, 2, 2) * stretch, found.points * stretch
+        parts = (boxes.reshape(-1, 4).tolist(), found.scores.tolist(), points.tolist())
+        return [_face(*face) for face in zip(*parts, strict=True)]
+
+
+def _face(box: list[float], score: float, points: list[list[float]]) -> Face:
+    left, top, right, bottom = box
+    right_eye, left_eye, nose, right_mouth, left_mouth = ((x, y) for x, y in points)
+    marks = (right_eye, left_eye, nose, right_mouth, left_mouth)
+    return Face((left, top, right, bottom), score, marks)
+
+
+def choose_face(faces: Sequence[Face], size: tuple[int, int]) -> Face | None:
+    """Return the face that a photo of `size` (width, height) is of: the largest and most central.
+
+    A face weighs area * exp(-(d / 0.5)^2 / 2), where d is the distance of its middle from the
+    photo's middle in halves of the photo's diagonal: in a corner it needs 7.4 times the area of a
+    face in the middle. Of equal weights the better score counts, then the leftmost, topmost box.
+    """
+    return max(faces, key=lambda face: _rank(face, size), default=None)
+
+
+def _rank(face: Face, size: tuple[int, int]) -> tuple[float, ...]:
+    left, top, right, bottom = face.box
+    away = math.dist(((left + right) / 2, (top + bottom) / 2), (size[0] / 2, size[1] / 2))
+    share = away / (math.hypot(*size) / 2)
+    area = max(right - left, 0) * max(bottom - top, 0)
+    weight = area * math.exp(-((share / _CENTRAL) ** 2) / 2)
+    return weight, face.score, -left, -top, -right, -bottom
+
+
+def roll(face: Face) -> float:
+    """Return by how many degrees a face is turned in the image, clockwise, -180 to 180.
+
+    The lines through the eyes and through the mouth corners count, and the one from the eyes to the
+    mouth, each by its length: in a profile the first two are short and say little.
+    """
+    across = _eyes(face) + _mouth(face)
+    down = _down(face)
+    return math.degrees(math.atan2(across[1] - down[0], across[0] + down[1]))
+
+
+def points_problem(face: Face) -> str:
+    """Return why the five points make no sense for a face turned by any angle; "" if they do."""
+    return _place_problem(face) or _order_problem(face)
+
+
+def _place_problem(face: Face) -> str:
+    """Return what is wrong with where the points lie in the box."""
+    left, top, right, bottom = face.box
+    side = max(right - left, bottom - top)
+    points = np.array(face.points)
+    if not (np.isfinite([*face.box, *points.ravel()]).all() and side > 0):
+        return "the box or a point is no place in the photo"
+    beyond = max(np.max((left, top) - points), np.max(points - (right, bottom)))
+    if beyond > _OUTSIDE * side:
+        return "a point lies far outside the box"
+    if np.hypot(*_eyes(face)) < _EYES_APART * side:
+        return "the eyes lie on one spot"
+    if np.hypot(*_down(face)) < _MOUTH_APART * side:
+        return "the mouth lies on the eyes"
+    return ""
+
+
+def _order_problem(face: Face) -> str:
+    """Return what is wrong with how the points lie to each other, in the face's own frame."""
+    eyes, mouth, down = _eyes(face), _mouth(face), _down(face)
+    if eyes[0] * down[1] - eyes[1] * down[0] <= 0:
+        return "the face is mirrored: the mouth lies above the eyes, or left and right are swapped"
+    if eyes @ mouth < 0:
+        return "the mouth is turned against the eyes"
+    nose = np.array(face.points[2]) - np.mean(face.points[:2], axis=0)
+    if not _NOSE[0] <= nose @ down / (down @ down) <= _NOSE[1]:
+        return "the nose does not lie between the eyes and the mouth"
+    return ""
+
+
+def _eyes(face: Face) -> Vector:
+    """Return the way from the right eye to the left."""
+    return np.subtract(face.points[1], face.points[0])
+
+
+def _mouth(face: Face) -> Vector:
+    """Return the way from the right corner of the mouth to the left."""
+    return np.subtract(face.points[4], face.points[3])
+
+
+def _down(face: Face) -> Vector:
+    """Return the way from the middle of the eyes to the middle of the mouth."""
+    points = np.array(face.points)
+    middle: Vector = points[3:].mean(axis=0) - points[:2].mean(axis=0)
+    return middle

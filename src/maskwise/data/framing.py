@@ -1,0 +1,114 @@
+"""From a photo to the model's frame: the face is found, then cut out as the model wants it.
+
+Training, evaluation, prediction and serving all go through `Framer.frame`, and nothing else
+makes frames: what a model was trained on is what it is used on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from maskwise.config import PreprocessSettings
+from maskwise.data.boxes import overlap
+from maskwise.data.faces import (
+    Detector,
+    Face,
+    best_detector,
+    choose_face,
+    open_detector,
+    points_problem,
+    roll,
+)
+from maskwise.errors import PhotoError
+from maskwise.transforms.decode import PhotoLike, decode_photo, photo_name
+from maskwise.transforms.preprocess import Box, Preprocess
+
+_SAME_FACE = 0.3
+"""A detected face is the one in a given box from this intersection over union on."""
+
+
+@dataclass(frozen=True)
+class Framed:
+    """A model's frame of a photo."""
+
+    pixels: NDArray[np.uint8]
+    """(height, width, 3), RGB."""
+    box: Box | None
+    """The face that was cut out, in pixels of the photo; none is the photo's centre."""
+    missed: bool
+    """Whether a detector looked for a face and found none."""
+
+
+@dataclass(frozen=True)
+class Framer:
+    """Makes the frames of one preprocessing; it travels to worker processes."""
+
+    preprocess: Preprocess
+    detectors: Path | None = None
+    """Folder of YuNet's file; see `open_detector`."""
+
+    def frame(self, photo: PhotoLike, box: Box | None = None, name: str | None = None) -> Framed:
+        """Return the frame of a photo: of the face in `box`, or else of the face that is found.
+
+        Without a box and without a detector, or where none finds a face, the photo's centre is
+        taken. `name` is what an error calls the photo, else its path.
+
+        Raises:
+            PhotoError: the photo cannot be decoded, or the box lies outside it.
+            DetectorError: the detector that the preprocessing names cannot be had.
+        """
+        try:
+            image = decode_photo(photo)
+            face = self._face(image, box)
+            found = box or (face.box if face else None)
+            pixels = self.preprocess.frame(image, found, self._tilt(face))
+        except PhotoError as error:
+            known = name or photo_name(photo)
+            raise PhotoError(str(error).replace(photo_name(b""), known, 1)) from error
+        return Framed(pixels, found, missed=self._detector is not None and found is None)
+
+    def _tilt(self, face: Face | None) -> float:
+        """Return the degrees to turn a face upright; points that make no sense turn nothing."""
+        if face is None or not self.preprocess.align or points_problem(face):
+            return 0.0
+        return roll(face)
+
+    def _face(self, image: Image.Image, box: Box | None) -> Face | None:
+        if self._detector is None or (box and not self.preprocess.align):
+            return None
+        return face_of(self._detector.find(image), image.size, box)
+
+    @cached_property
+    def _detector(self) -> Detector | None:
+        name = self.preprocess.detector
+        return None if name == "none" else open_detector(name, self.detectors)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave the detector behind: every process opens its own."""
+        return {name: value for name, value in vars(self).items() if name != "_detector"}
+
+
+def face_of(faces: Sequence[Face], size: tuple[int, int], box: Box | None) -> Face | None:
+    """Return the face that a photo of (width, height) is of, or the one in a box of it, if any."""
+    if box is None:
+        return choose_face(faces, size)
+    nearest = max(faces, key=lambda face: overlap(face.box, box), default=None)
+    return nearest if nearest and overlap(nearest.box, box) >= _SAME_FACE else None
+
+
+def resolve_detector(
+    settings: PreprocessSettings, detectors: Path | None = None
+) -> PreprocessSettings:
+    """Return the settings with `auto` replaced by the best detector at hand; nothing is fetched.
+
+    Raises:
+        DetectorError: a detector's file is at hand, but damaged.
+    """
+    if settings.detector != "auto":
+        return settings
+    return settings.model_copy(update={"detector": best_detector(detectors)})
