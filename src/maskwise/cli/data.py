@@ -1,4 +1,4 @@
-"""`maskwise data`: samples, import, merge, stats; split and check are in folds.py."""
+"""`maskwise data`: samples, import, merge, stats; more are in folds.py and derived.py."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from maskwise.cli.derived import background
+from maskwise.cli.faces import crop, mask
 from maskwise.cli.folds import check, split
 from maskwise.cli.output import (
     AsJson,
@@ -144,6 +146,9 @@ def merge(
 
 app.command()(split)
 app.command()(check)
+app.command()(crop)
+app.command()(background)
+app.command()(mask)
 
 
 @app.command()

@@ -51,7 +51,9 @@ class Outcome:
 class Step(Protocol):
     """Makes photos from one source photo; it travels to worker processes."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the step is called."""
 
     def options(self) -> dict[str, Any]:
         """Return everything that decides the result, as JSON values."""
@@ -91,10 +93,12 @@ def derive_set(
     step: Step,
     workers: int,
     progress: Callable[[int], None] | None = None,
+    stems: Sequence[str] | None = None,
 ) -> DerivedSet:
     """Make a set from every row of a manifest; what an earlier, stopped run did is kept.
 
     `workers` processes work (0: this one); `progress` is told how many more rows are done.
+    `stems` are other names for the photos of each row than those of their files.
 
     Raises:
         ManifestError: `out` holds something else, or photos of the source.
@@ -107,7 +111,7 @@ def derive_set(
     keys = [_row_key(row) for row in sources]
     tasks = [
         (key, row, stem)
-        for key, row, stem in zip(keys, sources, _stems(sources), strict=True)
+        for key, row, stem in zip(keys, sources, stems or _stems(sources), strict=True)
         if key not in done
     ]
     tick = progress or (lambda _: None)
@@ -172,14 +176,16 @@ def _claim(out: Path, step: Step, sources: Sequence[Row]) -> None:
     if marker.is_file():
         try:
             found = json.loads(marker.read_text(encoding="utf-8"))
-        except ValueError as error:
+            keys = sorted({*found, *options})
+            changed = [key for key in keys if found.get(key) != options.get(key)]
+        except (ValueError, TypeError, AttributeError) as error:
             raise ManifestError(f"{marker} is damaged; remove {out} and start again") from error
-        changed = sorted(key for key in {*found, *options} if found.get(key) != options.get(key))
         if changed:
-            what = ", ".join(f"{key} {found.get(key)!r}" for key in changed)
-            raise ManifestError(
-                f"{out} was begun with other options ({what}); name another folder, or remove it"
+            what = ", ".join(
+                "other photos or boxes" if key == "photos" else f"{key} {found.get(key)!r}"
+                for key in changed
             )
+            raise ManifestError(f"{out} was begun with {what}; name another folder, or remove it")
         remove_leftovers(out)
     elif out.is_dir() and any(out.iterdir()):
         raise ManifestError(f"{out} is not empty; name a new folder")
@@ -194,11 +200,14 @@ def _read_journal(path: Path) -> dict[str, Outcome]:
     good = 0
     with path.open("rb") as file:
         for line in file:
+            if not line.endswith(b"\n"):  # the next line would be written behind it
+                break
             try:
                 values = json.loads(line)
-            except ValueError:
+                key = values.pop("key")
+                done[key] = Outcome(**values)
+            except (ValueError, TypeError, KeyError, AttributeError):
                 break
-            done[values.pop("key")] = Outcome(**values)
             good += len(line)
     with storage_errors(path):
         os.truncate(path, good)
@@ -220,14 +229,14 @@ def _stems(sources: Sequence[Row]) -> list[str]:
     parents = {str(Path(row["photo"]).parent) for row in sources}
     base = Path(os.path.commonpath(parents)) if parents else Path()
     plain = [str(Path(row["photo"]).relative_to(base).with_suffix("")) for row in sources]
-    used = set(plain)
+    used = {stem.casefold() for stem in plain}  # some disks do not tell A from a
     seen: set[str] = set()
     stems = []
     for stem in plain:
         name, count = stem, 1
-        while name in seen or (count > 1 and name in used):
+        while name.casefold() in seen or (count > 1 and name.casefold() in used):
             count += 1
             name = f"{stem}-{count}"
-        seen.add(name)
+        seen.add(name.casefold())
         stems.append(name)
     return stems

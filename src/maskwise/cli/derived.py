@@ -1,0 +1,137 @@
+"""`maskwise data background`: sets made from the photos of a manifest."""
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from maskwise.cli.output import AsJson, ManifestPath, console, photo_bar, print_json, print_pairs
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from maskwise.data.background import Replacement
+    from maskwise.data.derived import DerivedSet, Step
+    from maskwise.data.sheets import Tile
+
+SHEET = "sheet.jpg"
+_PAIRS = 32
+"""Photos on the sheet, each before and after; up to half of them are noted ones."""
+_SIDE = 160
+_TOLD = 10
+
+OutFolder = Annotated[Path, typer.Option("--out", help="The folder to write: new, or begun.")]
+
+
+def background(
+    manifest: ManifestPath,
+    out: OutFolder,
+    replace: Annotated[str, typer.Option(help="white, grey, blur or random.")] = "grey",
+    model: Annotated[
+        str | None, typer.Option(help="A model of rembg; else u2net_human_seg, made for people.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of random backgrounds.")] = 0,
+    workers: Annotated[
+        int,
+        typer.Option(min=0, help="Processes, each with its own model; 0: this one, on all cores."),
+    ] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Replace what stands behind the people in photos, with the library rembg.
+
+    Originals stay as they are. A photo whose background is not found is copied and noted; photos
+    that cannot be read are listed, with exit code 2 at the end.
+    """
+    from maskwise.data.background import DEFAULT_MODEL, BackgroundStep, open_remover
+    from maskwise.data.manifest import read_manifest
+
+    step = BackgroundStep(model or DEFAULT_MODEL, cast("Replacement", replace), seed)
+    frame = read_manifest(manifest)
+    console().print(f"opening the model {step.model} of rembg")
+    open_remover(step.model)  # fails before the folder is begun, and downloads for all processes
+    make_set(frame, out, step, workers, as_json)
+
+
+def make_set(
+    frame: "pl.DataFrame",
+    out: Path,
+    step: "Step",
+    workers: int,
+    as_json: bool,
+    stems: Sequence[str] | None = None,
+    write_more: "Callable[[DerivedSet, Path], None] | None" = None,
+) -> None:
+    """Make a set with a step, say what became of it, and end with code 2 if photos failed.
+
+    `stems` are other names for its photos; `write_more` writes its sheet and what else belongs
+    to it, instead of a sheet of photos before and after.
+    """
+    from maskwise.data.derived import derive_set
+
+    with photo_bar(step.name, len(frame)) as advance:
+        made = derive_set(frame, out, step, workers, advance, stems)
+    (write_more or _write_pairs)(made, out)
+    _finish(made, out, step.name, as_json)
+
+
+def _finish(made: "DerivedSet", out: Path, title: str, as_json: bool) -> None:
+    notes, errors = made.notes(), made.errors()
+    _write_notes(out / "notes.csv", notes)
+    result = {
+        "manifest": str(out / "manifest.csv"),
+        "photos": len(made.sources),
+        "written": len(made.frame),
+        "noted": len(notes),
+        "failed": len(errors),
+        "notes": str(out / "notes.csv"),
+        "sheet": str(out / SHEET),
+    }
+    print_json(result) if as_json else print_pairs(title, result)
+    _tell([f"{note}: {photo}" for photo, note in notes])
+    _tell([f"error: {error}" for error in errors])
+    if errors:
+        typer.echo(f"error: {len(errors)} of {len(made.sources)} photos failed", err=True)
+        raise typer.Exit(2)
+
+
+def _tell(lines: Sequence[str]) -> None:
+    """Print the first lines to standard error, and how many more there are."""
+    for line in lines[:_TOLD]:
+        typer.echo(line, err=True)
+    if len(lines) > _TOLD:
+        typer.echo(f"... and {len(lines) - _TOLD} more", err=True)
+
+
+def _write_notes(path: Path, notes: Sequence[tuple[str, str]]) -> None:
+    from maskwise.storage import replacing
+
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("photo", "note"))
+        writer.writerows(notes)
+
+
+def _write_pairs(made: "DerivedSet", out: Path) -> None:
+    from maskwise.data.sheets import write_sheet
+
+    write_sheet(out / SHEET, list(_pairs(made, out)), columns=8, side=_SIDE)
+
+
+def _pairs(made: "DerivedSet", out: Path) -> "Iterator[Tile]":
+    """Yield photos before and after, the noted ones first; the caption says what was noted."""
+    from maskwise.data.sheets import spread
+    from maskwise.transforms.decode import decode_photo
+
+    pairs = [pair for pair in zip(made.sources, made.outcomes, strict=True) if pair[1].rows]
+    noted = [pair for pair in pairs if pair[1].note]
+    others = [pair for pair in pairs if not pair[1].note]
+    shown = [noted[place] for place in spread(len(noted), _PAIRS // 2)]
+    shown += [others[place] for place in spread(len(others), _PAIRS - len(shown))]
+    for source, outcome in shown:
+        before, after = decode_photo(source["photo"]), decode_photo(out / outcome.rows[0]["photo"])
+        for picture in (before, after):
+            picture.thumbnail((_SIDE, _SIDE))  # or many large photos would be held at once
+        yield before, Path(source["photo"]).name
+        yield after, outcome.note

@@ -1,0 +1,144 @@
+"""`maskwise data crop` and `maskwise data mask`: sets made of the faces in photos."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from maskwise.cli.derived import SHEET, OutFolder, make_set
+from maskwise.cli.output import AsJson, Detectors, ManifestPath, console
+
+if TYPE_CHECKING:
+    from maskwise.data.derived import DerivedSet
+    from maskwise.data.sheets import Tile
+
+_PEOPLE = 24
+"""People on the sheet of drawn masks."""
+_SIDE = 128
+
+DetectorName = Annotated[
+    str, typer.Option(help="yunet or centerface; auto: the best at hand; none (crop only).")
+]
+Workers = Annotated[int, typer.Option(help="Processes; 0: this one; -1: one a core.")]
+
+
+def crop(
+    manifest: ManifestPath,
+    out: OutFolder,
+    detector: DetectorName = "auto",
+    detectors: Detectors = None,
+    margin: Annotated[
+        float, typer.Option(min=0, max=3, help="Around the box, in shares of its longer side.")
+    ] = 0.8,
+    shape: Annotated[str, typer.Option(help="square or 3:4; never squashed.")] = "square",
+    align: Annotated[bool, typer.Option("--align", help="Turn the eyes level.")] = False,
+    longest: Annotated[
+        int, typer.Option(min=32, help="Larger crops are scaled down to so many pixels.")
+    ] = 512,
+    workers: Workers = -1,
+    as_json: AsJson = False,
+) -> None:
+    """Cut the faces out of photos; the new manifest says where each face lies in its crop.
+
+    A photo without a face gives its centre, and is listed, as is one with several faces.
+    """
+    from maskwise.data.crops import SHAPES, CropStep
+    from maskwise.data.manifest import read_manifest
+    from maskwise.errors import SettingsError
+
+    if shape not in SHAPES:
+        raise SettingsError(f"--shape {shape}: expected {' or '.join(SHAPES)}")
+    name = _open(detector, detectors)
+    step = CropStep(name, detectors, margin, shape, align, longest)
+    make_set(read_manifest(manifest), out, step, _processes(workers), as_json)
+
+
+def mask(
+    manifest: ManifestPath,
+    out: OutFolder,
+    wear: Annotated[int, typer.Option(min=0, help="Photos a face with a mask worn right.")] = 5,
+    incorrect: Annotated[int, typer.Option(min=0, help="Photos with one worn wrong.")] = 1,
+    bare: Annotated[int, typer.Option(min=0, help="Photos without a mask.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
+    detector: DetectorName = "auto",
+    detectors: Detectors = None,
+    workers: Workers = -1,
+    as_json: AsJson = False,
+) -> None:
+    """Draw masks on bare faces: by default the competition's seven photos of each.
+
+    A photo whose mask state is unknown counts as bare; photos with a mask are left out. Person,
+    gender and age stay as they are. Faces that cannot be used are listed.
+    """
+    from maskwise.data.manifest import read_manifest
+    from maskwise.data.masks import MaskStep, bare_rows, person_folders
+    from maskwise.errors import ManifestError, SettingsError
+
+    if not wear + incorrect + bare:
+        raise SettingsError("--wear, --incorrect and --bare are all 0: nothing to draw")
+    frame = read_manifest(manifest)
+    bare_frame = bare_rows(frame)
+    if bare_frame.is_empty():
+        raise ManifestError(f"{manifest} has no bare face: every photo shows a mask")
+    name = _open(detector, detectors)
+    if name == "none":
+        raise SettingsError(
+            "drawing masks needs a face detector: --detector yunet fetches one (0.3 MB), or "
+            "pip install 'maskwise[faces]'"
+        )
+    left_out, unknown = len(frame) - len(bare_frame), bare_frame["mask"].null_count()
+    if left_out:
+        console().print(f"{left_out} photos with a mask are left out")
+    if unknown:
+        console().print(f"{unknown} photos of unknown mask state are taken as bare")
+    step = MaskStep(name, detectors, wear, incorrect, bare, seed)
+    make_set(
+        bare_frame,
+        out,
+        step,
+        _processes(workers),
+        as_json,
+        person_folders(bare_frame),
+        _write_drawn,
+    )
+
+
+def _open(detector: str, folder: Path | None) -> str:
+    """Return the detector meant, after opening it: what fails, fails before a folder is begun."""
+    from maskwise.data.faces import best_detector, open_detector
+
+    name = best_detector(folder) if detector == "auto" else detector
+    console().print(f"face detector: {name}")
+    if name != "none":
+        open_detector(name, folder)
+    return name
+
+
+def _processes(workers: int) -> int:
+    return (os.cpu_count() or 1) if workers < 0 else workers
+
+
+def _write_drawn(made: "DerivedSet", out: Path) -> None:
+    from maskwise.data.masks import write_tables
+    from maskwise.data.sheets import write_sheet
+
+    write_tables(made, out)
+    most = max((len(outcome.rows) for outcome in made.outcomes), default=1)
+    write_sheet(out / SHEET, list(_drawn_tiles(made, out)), columns=max(most, 1), side=_SIDE)
+
+
+def _drawn_tiles(made: "DerivedSet", out: Path) -> "Iterator[Tile]":
+    """Yield all photos of some people, each with the place of its mask."""
+    from maskwise.data.sheets import spread
+    from maskwise.transforms.decode import decode_photo
+
+    drawn = [outcome.rows for outcome in made.outcomes if outcome.rows]
+    most = max((len(rows) for rows in drawn), default=0)
+    whole = [rows for rows in drawn if len(rows) == most]
+    for place in spread(len(whole), _PEOPLE):
+        for row in whole[place]:
+            photo = decode_photo(out / row["photo"])
+            photo.thumbnail((_SIDE, _SIDE))
+            yield photo, f"{row['drawn']['kind']} {row['drawn']['place']}".strip()

@@ -1,0 +1,378 @@
+"""Sets made from the photos of a manifest, and contact sheets of them."""
+
+import json
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from maskwise.data.derived import DerivedSet, Outcome, Row, derive_set
+from maskwise.data.manifest import manifest_from_rows, read_manifest
+from maskwise.data.sheets import contact_sheet, spread, write_sheet
+from maskwise.errors import ManifestError, PhotoError, StorageError
+from maskwise.storage import replacing
+from maskwise.transforms.decode import decode_photo
+
+NAMES = ("one/a.png", "one/a.jpg", "two/a.png", "two/B.png", "two/b.bmp", "two/a-2.png",
+         *(f"more/{number}.png" for number in range(6)))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Invert:
+    """Inverts photos; keeps a list of its calls, from whatever process; may come to grief."""
+
+    name: ClassVar[str] = "invert"
+    calls: Path
+    white: int = 255
+    stop_at: str = ""
+    kill_at: str = ""
+    fail_at: str = ""
+
+    def options(self) -> dict[str, Any]:
+        return {"white": self.white}
+
+    def __call__(self, row: Row, stem: str, out: Path) -> Outcome:
+        name = Path(row["photo"]).name
+        if name == self.stop_at:
+            raise KeyboardInterrupt
+        if name == self.kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if name == self.fail_at:
+            raise PhotoError(f"{row['photo']}: the network drive was away")
+        photo = decode_photo(row["photo"])
+        with self.calls.open("a") as file:
+            file.write(f"{row['photo']}\n")
+        name = f"images/{stem}.png"
+        with replacing(out / name) as temporary:
+            Image.fromarray(self.white - np.asarray(photo)).save(temporary, "PNG")
+        note = "five" if Path(row["photo"]).stem == "5" else ""
+        return Outcome([{**row, "photo": name}], note)
+
+
+class Source:
+    """Twelve photos in three folders; one of them stands in two rows, with a box each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "photos"
+        self.out = folder / "out"
+        self.calls = folder / "calls"
+        rows: list[Row] = []
+        for number, name in enumerate(NAMES):
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pixels = np.random.default_rng(number).integers(0, 256, (20, 24, 3), np.uint8)
+            Image.fromarray(pixels).save(path)
+            rows.append(
+                {"photo": str(path), "person": f"p{number}", "mask": "wear", "gender": "female",
+                 "age": 20 + 3 * number, "source": "made", "fold": str(number % 3)}
+            )  # fmt: skip
+        rows[3]["box"] = "1 2 10 12"
+        rows.insert(4, rows[3] | {"box": "12 2 20 12", "mask": "incorrect"})
+        self.frame = manifest_from_rows(rows)
+
+    def made(self, workers: int = 0, out: Path | None = None, **options: Any) -> DerivedSet:
+        return derive_set(self.frame, out or self.out, Invert(self.calls, **options), workers)
+
+    def called(self) -> Counter[str]:
+        """Return how often the step was called for each photo since this was last asked."""
+        lines = self.calls.read_text().splitlines() if self.calls.exists() else []
+        self.calls.unlink(missing_ok=True)
+        return Counter(str(Path(line).relative_to(self.folder)) for line in lines)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    return Source(tmp_path)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_every_row_is_made_and_keeps_its_labels(source: Source) -> None:
+    made = source.made()
+    assert read_manifest(source.out / "manifest.csv").equals(made.frame)
+    assert made.frame.drop("photo").equals(source.frame.drop("photo"))
+    for before, after in zip(source.frame["photo"], made.frame["photo"], strict=True):
+        assert Path(after).is_relative_to(source.out / "images")
+        expected = 255 - np.asarray(decode_photo(before))
+        np.testing.assert_array_equal(np.asarray(decode_photo(after)), expected)
+    assert made.notes() == [(str(source.folder / "more/5.png"), "five")]
+    assert made.errors() == []
+    assert "\nimages/" in (source.out / "manifest.csv").read_text()  # relative: it may be moved
+
+
+def test_names_are_kept_and_unique(source: Source) -> None:
+    made = source.made().frame["photo"]
+    stems = [str(Path(photo).relative_to(source.out / "images").with_suffix("")) for photo in made]
+    assert stems == ["one/a", "one/a-2", "two/a", "two/B", "two/B-2", "two/b-3", "two/a-2",
+                     *(f"more/{number}" for number in range(6))]  # fmt: skip
+
+
+def test_name_that_another_photo_has_is_not_given_away(source: Source) -> None:
+    rows = source.frame.filter(pl.col("photo").str.contains("one/|two/a"))
+    clash = source.folder / "one" / "A-2.bmp"
+    Image.new("RGB", (20, 20)).save(clash)
+    rows = manifest_from_rows([*rows.rows(named=True), {"photo": str(clash), "person": "x"}])
+    made = derive_set(rows, source.out, Invert(source.calls), 0).frame["photo"]
+    assert [Path(photo).stem for photo in made] == ["a", "a-3", "a", "a-2", "A-2"]
+    assert made.n_unique() == 5
+
+
+def test_processes_make_the_same_set(source: Source, tmp_path: Path) -> None:
+    alone, several = source.made(), source.made(workers=2, out=tmp_path / "several")
+    assert files(source.out) == files(tmp_path / "several")
+    assert several.notes() == alone.notes()
+    assert set(source.called().values()) == {2, 4}  # the photo with two boxes is two rows
+
+
+def test_sources_stay_as_they_are(source: Source) -> None:
+    def state() -> dict[str, tuple[bytes, int]]:
+        paths = [path for path in source.folder.rglob("*") if path.is_file()]
+        return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
+
+    before = state()
+    source.made()
+    assert state() == before
+    assert len(before) == len(NAMES)
+
+
+def test_progress_counts_every_row_once(source: Source) -> None:
+    for stop in ("3.png", ""):
+        ticks: list[int] = []
+        step = Invert(source.calls, stop_at=stop)
+        if stop:
+            with pytest.raises(KeyboardInterrupt):
+                derive_set(source.frame, source.out, step, 0, ticks.append)
+            assert sum(ticks) == 10
+        else:
+            derive_set(source.frame, source.out, step, 0, ticks.append)
+            assert ticks[0] == 10
+            assert sum(ticks) == 13
+
+
+@pytest.mark.parametrize(
+    ("damage", "lost"),
+    [
+        (lambda journal: journal, 0),
+        (lambda journal: journal[:-1], 1),  # the line is whole, but has no end
+        (lambda journal: journal[:-40], 1),
+        (lambda journal: journal + b'{"key": "', 0),
+        (lambda journal: journal + b"\0" * 80, 0),
+        (lambda journal: journal + b"{}\n", 0),
+        (lambda journal: journal + b"7\n", 0),
+    ],
+    ids=["whole", "no newline", "cut", "half a line", "zeros", "no key", "a number"],
+)
+def test_killed_run_goes_on(
+    damage: Callable[[bytes], bytes], lost: int, source: Source, tmp_path: Path
+) -> None:
+    source.made(out=tmp_path / "at once")
+    source.called()
+    with pytest.raises(KeyboardInterrupt):
+        source.made(stop_at="3.png")
+    assert len(source.called()) == 9
+    assert not (source.out / "manifest.csv").exists()
+    journal = source.out / "derived.jsonl"
+    journal.write_bytes(damage(journal.read_bytes()))
+    (source.out / "images" / ".half.png.1.tmp").write_bytes(b"half")
+    source.made()
+    expected = [f"more/{number}.png" for number in range(3 - lost, 6)]
+    assert source.called() == Counter(expected)
+    assert files(source.out) == files(tmp_path / "at once")
+
+
+def test_what_was_done_before_a_real_kill_is_kept(source: Source) -> None:
+    step = Invert(source.calls, kill_at="3.png")
+    process = get_context("spawn").Process(
+        target=derive_set, args=(source.frame, source.out, step, 0)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    source.called()
+    source.made()
+    assert source.called() == Counter([f"more/{number}.png" for number in range(3, 6)])
+
+
+def test_failure_that_passes_is_tried_again(source: Source) -> None:
+    assert len(source.made(fail_at="3.png").errors()) == 1
+    source.called()
+    assert source.made().errors() == []
+    assert source.called() == Counter(["more/3.png"])
+
+
+def test_finished_set_is_not_made_again_but_a_new_photo_is(source: Source) -> None:
+    first = source.made()
+    source.called()
+    again = source.made()
+    assert not source.called()
+    assert again.frame.equals(first.frame)
+    assert again.notes() == first.notes()
+    Image.new("RGB", (20, 20), "red").save(source.folder / "more/2.png")
+    source.made()
+    assert source.called() == Counter(["more/2.png"])
+    made = decode_photo(source.out / "images/more/2.png")
+    assert made.getpixel((9, 9)) == (0, 255, 255)
+
+
+def test_labels_that_changed_reach_the_set(source: Source) -> None:
+    source.made()
+    source.frame = source.frame.with_columns(fold=pl.lit("test"))
+    assert set(source.made().frame["fold"]) == {"test"}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_unreadable_photos_are_told_and_tried_again(workers: int, source: Source) -> None:
+    broken = [source.folder / "one/a.jpg", source.folder / "more/4.png"]
+    whole = [path.read_bytes() for path in broken]
+    for path in broken:
+        path.write_bytes(path.read_bytes()[:60])
+    made = source.made(workers)
+    assert len(made.frame) == 11
+    assert [str(path) in error for path, error in zip(broken, made.errors(), strict=True)] == [
+        True,
+        True,
+    ]
+    assert len(read_manifest(source.out / "manifest.csv")) == 11
+    source.called()
+    for path, content in zip(broken, whole, strict=True):
+        path.write_bytes(content)
+    made = source.made(workers)
+    assert (len(made.frame), made.errors()) == (13, [])
+    assert made.frame["person"].to_list() == source.frame["person"].to_list()
+    assert source.called() == Counter(["one/a.jpg", "more/4.png"])
+
+
+def test_set_of_which_nothing_can_be_read(source: Source) -> None:
+    for name in NAMES:
+        (source.folder / name).write_bytes(b"no photo")
+    made = source.made()
+    assert (len(made.frame), len(made.errors())) == (0, 13)
+
+
+def test_full_disk_is_told(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        source.made()
+
+
+@pytest.mark.parametrize("place", ["photos", "photos/one", ".", "link"])
+def test_destination_with_photos_of_the_source_is_refused(
+    place: str, source: Source, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(source.folder)
+    before = files(tmp_path)
+    linked = pl.col("photo").str.replace("/photos/", "/link/")
+    for frame in (source.frame, source.frame.with_columns(linked)):
+        with pytest.raises(ManifestError, match="holds photos of the source"):
+            derive_set(frame, tmp_path / place, Invert(source.calls), 0)
+    assert files(tmp_path) == before
+
+
+def test_destination_that_is_taken_is_refused(source: Source, tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "letter.txt").write_text("dear")
+    (tmp_path / "file").write_text("dear")
+    before = files(tmp_path)
+    for place, words in (("taken", "is not empty"), ("file", "is a file")):
+        with pytest.raises(ManifestError, match=words):
+            source.made(out=tmp_path / place)
+    assert files(tmp_path) == before
+    (tmp_path / "new").mkdir()
+    assert len(source.made(out=tmp_path / "new").frame) == 13
+
+
+def test_other_options_or_photos_are_refused(source: Source) -> None:
+    source.made()
+    before = files(source.out)
+    with pytest.raises(ManifestError, match="was begun with white 255; name another"):
+        source.made(white=254)
+    source.frame = source.frame.head(5)
+    with pytest.raises(ManifestError, match="was begun with other photos or boxes; name"):
+        source.made()
+    assert files(source.out) == before
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "7", '["step"]'])
+def test_damaged_marker_is_refused(content: str, source: Source) -> None:
+    source.made()
+    (source.out / "derived.json").write_text(content)
+    with pytest.raises(ManifestError, match=r"derived.json is damaged; remove"):
+        source.made()
+
+
+def test_marker_says_step_and_options(source: Source) -> None:
+    source.made()
+    marker = json.loads((source.out / "derived.json").read_text())
+    assert {**marker, "photos": ""} == {"step": "invert", "photos": "", "white": 255}
+    kinds = Counter(path.suffix for path in source.out.rglob("*") if path.is_file())
+    assert kinds == {".png": 13, ".json": 1, ".jsonl": 1, ".csv": 1}
+
+
+COLOURS = ("red", "green", "blue", "black", "white")
+
+
+def test_sheet_shows_every_picture_whole_in_order() -> None:
+    tiles = [(Image.new("RGB", (200, 100), colour), "") for colour in COLOURS]
+    sheet = contact_sheet(tiles, columns=2, side=50)
+    assert sheet.size == (100, 150)
+    for place, (tile, _) in enumerate(tiles):
+        x, y = place % 2 * 50, place // 2 * 50
+        for dx, dy in ((1, 14), (25, 25), (48, 35)):  # 50x25 in the middle of its square
+            assert sheet.getpixel((x + dx, y + dy)) == tile.getpixel((0, 0))
+        for dy in (5, 45):
+            assert sheet.getpixel((x + 25, y + dy)) == (245, 245, 245)
+
+
+def captioned(caption: str, side: int = 60) -> np.ndarray:
+    """Return the strip below one picture that has this caption, and above which one has one."""
+    tiles = [(Image.new("L", (9, 30)), "x"), (Image.new("RGBA", (30, 9)), caption)]
+    sheet = contact_sheet(tiles, columns=1, side=side)
+    assert sheet.size == (side, 2 * (side + 14))
+    return np.asarray(sheet)[-14:]
+
+
+def test_captions_stand_below_and_lose_their_beginning() -> None:
+    assert (captioned("") == 245).all()
+    strip = captioned("a long name of a photo.jpg")
+    assert (strip < 100).any()
+    assert (strip[:, :3] == 245).all()
+    assert (strip[:, -3:] == 245).all()
+    np.testing.assert_array_equal(strip, captioned("another name of a photo.jpg"))
+    assert (strip != captioned("another name of a photo.png")).any()
+    np.testing.assert_array_equal(captioned("two\nlines"), captioned("two lines"))
+    np.testing.assert_array_equal(captioned("W", side=8), captioned("", side=8))
+
+
+def test_sheet_of_nothing_and_of_the_narrowest() -> None:
+    assert contact_sheet([], columns=3, side=20).size == (60, 20)
+    assert contact_sheet([(Image.new("RGB", (1, 900)), "")], columns=1, side=40).size == (40, 40)
+
+
+@pytest.mark.parametrize("name", ["sheet.jpg", "sheet.png", "sheet.PNG"])
+def test_sheet_is_written_in_the_kind_of_its_name(name: str, tmp_path: Path) -> None:
+    write_sheet(tmp_path / name, [(Image.new("RGB", (50, 50), "red"), "red")], 1, 40)
+    with Image.open(tmp_path / name) as sheet:
+        assert (sheet.size, sheet.format == "PNG") == ((40, 54), not name.endswith("jpg"))
+    assert list(tmp_path.iterdir()) == [tmp_path / name]
+
+
+def test_spread_reaches_both_ends() -> None:
+    assert spread(100, 5) == [0, 24, 49, 74, 99]
+    assert spread(3, 5) == [0, 1, 2]
+    assert spread(1, 5) == [0]
+    assert spread(0, 5) == []
+    assert spread(9, 1) == [0]
