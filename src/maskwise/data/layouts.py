@@ -62,9 +62,9 @@ def _competition_images(folder: Path) -> Path:
 
 
 def _competition_mask(stem: str) -> str | None:
-    if re.fullmatch(r"mask\d", stem):
-        return "wear"
-    return {"incorrect_mask": "incorrect", "normal": "not_wear"}.get(stem)
+    name = re.fullmatch(r"(mask\d+|incorrect_mask\d*|normal\d*)", stem)
+    words = {"mask": "wear", "incorrect_mask": "incorrect", "normal": "not_wear"}
+    return words[stem.rstrip("0123456789")] if name else None
 
 
 def _train_csv(path: Path, options: ImportOptions) -> dict[str, tuple[str, str]]:

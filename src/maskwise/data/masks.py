@@ -1,0 +1,246 @@
+"""Draws masks on the bare faces of a manifest, as photos in the competition's layout.
+
+::
+
+    out/
+      images/000001_female_Unknown_45/mask1.jpg .. mask5.jpg incorrect_mask.jpg normal.jpg
+      train.csv      id, gender, race, age, path of the people whose gender and age are known
+      drawn.csv      every photo with kind and place of its mask, pose of the head, light
+      manifest.csv
+
+Five points of the face are enough; its box adds the chin and the width. Nothing comes from
+elsewhere: shapes, cloth and light are computed (`maskwise.data.worn`). The draws for a photo
+follow from the seed and the bytes of the photo, so the same command gives the same bytes.
+"""
+
+import csv
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from PIL import Image
+
+from maskwise.data.boxes import box_text, parse_box
+from maskwise.data.derived import DerivedSet, Outcome, Row
+from maskwise.data.faces import Face, open_detector, points_problem
+from maskwise.data.framing import face_of
+from maskwise.data.worn.head import Head, fit_head
+from maskwise.data.worn.looks import MaskLook, plan_look
+from maskwise.data.worn.render import Drawing, draw_mask
+from maskwise.data.worn.room import with_room
+from maskwise.errors import PhotoError
+from maskwise.labels import MaskState
+from maskwise.storage import replacing, storage_errors
+from maskwise.transforms.decode import decode_photo
+
+_SMALLEST: Final = 8.0
+"""Pixels between the eyes; of a smaller face a mask would be a few dots."""
+_TRIES: Final = 12
+_LEAST_AREA: Final = 0.35
+"""Of the mask that is seen, in squared eye distances; less could not be told from none."""
+_LEAST_VISIBLE: Final = 0.35
+_NAMES: Final = {
+    MaskState.WEAR: "mask{}",
+    MaskState.INCORRECT: "incorrect_mask{}",
+    MaskState.NOT_WEAR: "normal{}",
+}
+
+
+def bare_rows(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows whose face is bare, or of unknown state."""
+    return frame.filter(pl.col("mask").is_null() | (pl.col("mask") == MaskState.NOT_WEAR))
+
+
+def person_folders(frame: pl.DataFrame) -> list[str]:
+    """Return for each row the folder of its person, and the number of the person's photo (0..)."""
+    numbers: dict[str, int] = {}
+    photos: dict[str, int] = {}
+    stems = []
+    for row in frame.rows(named=True):
+        number = numbers.setdefault(row["person"], len(numbers) + 1)
+        age = row["age"] if row["age"] is not None else row["age_group"] or "unknown"
+        folder = f"{number:06d}_{row['gender'] or 'unknown'}_Unknown_{age}"
+        stems.append(f"{folder}/{photos.setdefault(folder, 0)}")
+        photos[folder] += 1
+    return stems
+
+
+@dataclass(frozen=True)
+class MaskStep:
+    """Draws masks on one face; a `Step` of `data.derived`."""
+
+    detector: str
+    detectors: Path | None = None
+    wear: int = 5
+    incorrect: int = 1
+    bare: int = 1
+    seed: int = 0
+    name: str = "mask"
+
+    def options(self) -> dict[str, Any]:
+        """Return what decides the drawing."""
+        return {
+            "detector": self.detector,
+            "wear": self.wear,
+            "incorrect": self.incorrect,
+            "bare": self.bare,
+            "seed": self.seed,
+        }
+
+    def __call__(self, row: Row, stem: str, out: Path) -> Outcome:
+        """Write the photos of a face; one that cannot be used gives a note and no photo.
+
+        Raises:
+            PhotoError: the photo cannot be decoded.
+            StorageError: the disk is full or the folder cannot be written.
+        """
+        image = decode_photo(row["photo"])
+        faces = open_detector(self.detector, self.detectors).find(image)
+        box = parse_box(row["box"]) if row["box"] else None
+        face = face_of(faces, image.size, box)
+        problem = _unusable(face)
+        if face is None or problem:
+            return Outcome(note=problem)
+        head = fit_head(face)
+        rng = np.random.default_rng([self.seed, *_digest(row)])
+        folder, _, number = stem.rpartition("/")
+        pixels, left, top = with_room(np.asarray(image), head)
+        head = replace(head, x=head.x + left, y=head.y + top)
+        rows, missing = [], 0
+        for state, index, look_rng in self._photos(rng):
+            drawing = look = None
+            if state is not MaskState.NOT_WEAR:
+                found = _draw_visible(pixels, head, state, look_rng)
+                if found is None:
+                    missing += 1
+                    continue
+                drawing, look = found
+            shown = drawing.pixels if drawing else pixels
+            place = Path("images") / folder / self._file(state, int(number), index)
+            _save(shown, out / place, quality=int(look_rng.integers(82, 96)))
+            made = _manifest_row(row, state, place, drawing, look, head)
+            if box:
+                made["box"] = box_text((box[0] + left, box[1] + top, box[2] + left, box[3] + top))
+            rows.append(made)
+        hidden = f"{missing} mask(s) would lie outside the photo; " if missing else ""
+        several = f"{len(faces)} faces, the largest central one taken" if len(faces) > 1 else ""
+        return Outcome(rows, note=(hidden + several).removesuffix("; "))
+
+    def _photos(
+        self, rng: np.random.Generator
+    ) -> Iterator[tuple[MaskState, int, np.random.Generator]]:
+        """Yield state, number (0..) and a generator of its own for each photo to make."""
+        counts = {
+            MaskState.WEAR: self.wear,
+            MaskState.INCORRECT: self.incorrect,
+            MaskState.NOT_WEAR: self.bare,
+        }
+        for state, count in counts.items():
+            for index, child in enumerate(rng.spawn(count)):
+                yield state, index, child
+
+    def _file(self, state: MaskState, photo: int, index: int) -> str:
+        """Return the file's name; those of a person's second photo go on counting."""
+        count = {MaskState.WEAR: self.wear, MaskState.INCORRECT: self.incorrect}.get(
+            state, self.bare
+        )
+        number = photo * count + index + 1
+        plain = number == 1 and state is not MaskState.WEAR
+        return _NAMES[state].format("" if plain else number) + ".jpg"
+
+
+def _unusable(face: Face | None) -> str:
+    """Return why no mask can be drawn on a face, or nothing."""
+    if face is None:
+        return "no face"
+    problem = points_problem(face)
+    if problem:
+        return f"points that make no sense: {problem}"
+    (left_x, left_y), (right_x, right_y) = face.points[:2]
+    box_side = max(face.box[2] - face.box[0], face.box[3] - face.box[1])
+    # the eyes of a profile stand close, so the box counts as well
+    apart = max(float(np.hypot(right_x - left_x, right_y - left_y)), 0.3 * box_side)
+    return f"face too small: {box_side:.0f} pixels" if apart < _SMALLEST else ""
+
+
+def _digest(row: Row) -> list[int]:
+    """Return numbers that stand for the photo's bytes and the face's box."""
+    try:
+        content = Path(row["photo"]).read_bytes()
+    except OSError as error:
+        raise PhotoError(f"{row['photo']}: {(error.strerror or str(error)).lower()}") from error
+    digest = hashlib.sha256(content + (row["box"] or "").encode()).digest()
+    return [int.from_bytes(digest[start : start + 4], "little") for start in range(0, 16, 4)]
+
+
+def _draw_visible(
+    pixels: np.ndarray, head: Head, state: MaskState, rng: np.random.Generator
+) -> tuple[Drawing, MaskLook] | None:
+    """Draw masks until enough of one lies in the photo; None where none does."""
+    for _ in range(_TRIES):
+        look = plan_look(rng, state)
+        drawing = draw_mask(pixels, head, look)
+        if drawing.area >= _LEAST_AREA and drawing.visible >= _LEAST_VISIBLE:
+            return drawing, look
+    return None
+
+
+def _save(pixels: np.ndarray, path: Path, quality: int) -> None:
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        Image.fromarray(pixels).save(temporary, "JPEG", quality=quality, subsampling=0)
+
+
+def _manifest_row(
+    row: Row,
+    state: MaskState,
+    place: Path,
+    drawing: Drawing | None,
+    look: MaskLook | None,
+    head: Head,
+) -> Row:
+    """Return a photo's manifest row; what was drawn stands under `drawn`."""
+    drawn = {
+        "photo": str(place),
+        "mask": str(state),
+        "kind": look.kind if look else "",
+        "place": look.place if look else "",
+        "pattern": look.pattern if look else "",
+        "visible": round(drawing.visible, 3) if drawing else "",
+        **{name: round(value, 3) for name, value in asdict(head).items()},
+        "from": row["photo"],
+    }
+    return {**row, "photo": str(place), "mask": str(state), "drawn": drawn}
+
+
+def write_tables(made: DerivedSet, out: Path) -> None:
+    """Write drawn.csv and train.csv beside the manifest.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    drawn = [row["drawn"] for outcome in made.outcomes for row in outcome.rows]
+    _write_csv(out / "drawn.csv", drawn)
+    people: dict[str, Row] = {}
+    for outcome in made.outcomes:
+        for row in outcome.rows:
+            folder = Path(row["photo"]).parent.name
+            if row["gender"] and row["age"] is not None:
+                number = folder.split("_", 1)[0]
+                people[folder] = {
+                    "id": number, "gender": row["gender"], "race": "Unknown", "age": row["age"],
+                    "path": folder,
+                }  # fmt: skip
+    _write_csv(out / "train.csv", list(people.values()))
+
+
+def _write_csv(path: Path, rows: Sequence[Row]) -> None:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]) if rows else ["photo"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

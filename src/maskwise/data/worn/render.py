@@ -1,0 +1,215 @@
+"""Draws a mask into a photo: surfaces to pixels, lit, softened and grained like the photo."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, grey_closing, shift
+
+from maskwise.data.worn.cloth import cloth
+from maskwise.data.worn.head import Array, Head, surface
+from maskwise.data.worn.light import GAMMA, Light, measure_light, surface_normals
+from maskwise.data.worn.looks import MaskLook
+from maskwise.data.worn.shapes import sheet, straps
+
+_FINE: Final = 2
+"""Pixels of the drawing per pixel of the photo, each way."""
+_STEP: Final = 1.2
+"""Pixels of the drawing between neighbouring points of a surface."""
+_MOST_POINTS: Final = 900
+_COARSE: Final = np.linspace(-1, 1, 65)
+"""Where the shape of cloth is computed; it is smooth in between."""
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A piece of cloth: points (n, m, 3) in pixels and depth, and their linear colour."""
+
+    points: Array
+    colour: Array
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A photo with a mask."""
+
+    pixels: NDArray[np.uint8]
+    visible: float
+    """Share of the mask's cloth and straps that lies in the photo, unhidden."""
+    area: float
+    """What of it is seen, in squared eye distances."""
+
+
+def draw_mask(pixels: NDArray[np.uint8], head: Head, look: MaskLook) -> Drawing:
+    """Return a photo (height, width, 3) with a mask on the face; the photo is left alone."""
+    light = measure_light(pixels, head)
+    patches = [_cloth_patch(head, look, light), *_strap_patches(head, look, light)]
+    window = _Window.around(patches, pixels.shape)
+    if window is None:
+        return Drawing(pixels.copy(), 0.0, 0.0)
+    colour, cover = _rasterise(patches, head, window)
+    rng = np.random.default_rng([look.seed, 1])
+    result = pixels.copy()
+    place = window.photo_slices()
+    result[place] = _composite(pixels[place], colour, cover, head, light, rng)
+    whole = patches[0].points
+    spread = np.cross(np.gradient(whole, axis=1), np.gradient(whole, axis=0))[..., 2]
+    drawn = float(cover.sum())
+    return Drawing(result, drawn / max(float(np.abs(spread).sum()), 1.0), drawn / head.scale**2)
+
+
+def _cloth_patch(head: Head, look: MaskLook, light: Light) -> Patch:
+    pixel = head.scale * _FINE / _STEP
+    across, down = (int(np.clip(length * pixel, 24, _MOST_POINTS)) for length in (2.9, 2.0))
+    u, v = np.meshgrid(np.linspace(-1, 1, across), np.linspace(0, 1, down))
+    points = _refined(
+        sheet(look, *np.meshgrid(_COARSE, (_COARSE + 1) / 2), head.long), down, across
+    )
+    reflects, relief = cloth(look, u, v)
+    placed = head.project(points)
+    return Patch(placed, _lit(points, reflects, relief, head, light))
+
+
+def _refined(points: Array, down: int, across: int) -> Array:
+    """Return a smooth grid of points (n, m, 3) with more of them: (down, across, 3)."""
+    place_y, place_x = (np.linspace(0, len(_COARSE) - 1, count) for count in (down, across))
+    y, x = (np.minimum(place.astype(np.int64), len(_COARSE) - 2) for place in (place_y, place_x))
+    share_y, share_x = (place_y - y)[:, None, None], (place_x - x)[None, :, None]
+    rows = points[y] + (points[y + 1] - points[y]) * share_y
+    refined: Array = rows[:, x] + (rows[:, x + 1] - rows[:, x]) * share_x
+    return refined
+
+
+def _lit(points: Array, reflects: Array, relief: Array, head: Head, light: Light) -> Array:
+    """Return the linear colour of cloth with a relief (n, m) under the photo's light."""
+    flat = surface_normals(points)
+    raised = surface_normals(points + flat * relief[..., None]) @ head.rotation().T
+    hollow = np.clip(1 + 14 * (relief - gaussian_filter(relief, 6)), 0.6, 1.2)
+    shaded = light.shade(raised) * hollow
+    if light.colourless:
+        reflects = np.broadcast_to(reflects.mean(axis=-1, keepdims=True), reflects.shape)
+    lit: Array = reflects * light.white * shaded[..., None]
+    return lit
+
+
+def _strap_patches(head: Head, look: MaskLook, light: Light) -> list[Patch]:
+    patches = []
+    for ribbon in straps(look, head.long):
+        along = np.linspace(0, len(ribbon) - 1, int(np.clip(head.scale * _FINE * 2, 60, 900)))
+        steps = np.arange(len(ribbon))
+        edges = [
+            np.stack([np.interp(along, steps, ribbon[:, edge, axis]) for axis in range(3)], -1)
+            for edge in (0, 1)
+        ]
+        share = np.linspace(0, 1, max(int(head.scale * 0.12 * _FINE / _STEP), 4))[:, None, None]
+        points = edges[0] + (edges[1] - edges[0]) * share
+        reflects = np.broadcast_to(np.array(look.strap), points.shape)
+        relief = np.broadcast_to(0.02 * np.sin(np.pi * share[..., 0]), points.shape[:2])
+        colour = _lit(points, reflects, np.array(relief), head, light)
+        patches.append(Patch(head.project(points), colour))
+    return patches
+
+
+@dataclass(frozen=True)
+class _Window:
+    """The part of the photo that is drawn in: first and last pixel, each way."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @classmethod
+    def around(cls, patches: list[Patch], shape: tuple[int, ...]) -> "_Window | None":
+        points = np.concatenate([patch.points[..., :2].reshape(-1, 2) for patch in patches])
+        low, high = np.floor(points.min(axis=0)) - 8, np.ceil(points.max(axis=0)) + 8
+        left, top = (int(max(value, 0)) for value in low)
+        right, bottom = int(min(high[0], shape[1])), int(min(high[1], shape[0]))
+        return cls(left, top, right, bottom) if right > left and bottom > top else None
+
+    def photo_slices(self) -> tuple[slice, slice]:
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def fine(self, points: Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return the drawing's flat pixel numbers of points (..., 3), and which lie in it."""
+        x = np.floor((points[..., 0].ravel() - self.left) * _FINE).astype(np.int64)
+        y = np.floor((points[..., 1].ravel() - self.top) * _FINE).astype(np.int64)
+        wide, high = (self.right - self.left) * _FINE, (self.bottom - self.top) * _FINE
+        inside = (x >= 0) & (x < wide) & (y >= 0) & (y < high)
+        return y * wide + x, inside
+
+
+def _rasterise(patches: list[Patch], head: Head, window: _Window) -> tuple[Array, Array]:
+    """Return colour (h, w, 3), weighed by cover, and cover (h, w) of what is nearest."""
+    hidden = _skin_points(head, patches[0])
+    points = [hidden, *(patch.points.reshape(-1, 3) for patch in patches)]
+    colours = [np.zeros_like(hidden), *(patch.colour.reshape(-1, 3) for patch in patches)]
+    solid = np.concatenate([np.full(len(part), number > 0) for number, part in enumerate(points)])
+    every, colour = np.concatenate(points), np.concatenate(colours)
+    numbers, inside = window.fine(every)
+    order = np.argsort(every[inside, 2], kind="stable")
+    high, wide = (window.bottom - window.top) * _FINE, (window.right - window.left) * _FINE
+    owner = np.full(high * wide, -1)
+    owner[numbers[inside][order]] = np.flatnonzero(inside)[order]  # the nearest is written last
+    cover: Array = ((owner >= 0) & solid[owner]).astype(np.float64).reshape(high, wide)
+    painted: Array = colour[owner].reshape(high, wide, 3) * cover[..., None]
+    cover, painted = _closed(cover, painted)
+    return _reduced(painted), _reduced(cover)
+
+
+def _skin_points(head: Head, cloth_patch: Patch) -> Array:
+    """Return points (n, 3) of the head, a little behind its skin, that hide what lies behind."""
+    count = int(np.clip(head.scale * _FINE * 1.7, 40, _MOST_POINTS))
+    turn, y = np.meshgrid(np.linspace(-1.57, 1.57, count), np.linspace(-1.3, 2.1, count))
+    points = surface(turn, y * np.where(y > 0, head.long, 1.0), head.long)
+    placed: Array = head.project(points - (0.0, 0.0, 0.03)).reshape(-1, 3)
+    low, high = cloth_patch.points[..., 1].min() - head.scale, cloth_patch.points[..., 1].max()
+    near: Array = placed[(placed[:, 1] > low) & (placed[:, 1] < high + head.scale)]
+    return near
+
+
+def _closed(cover: Array, painted: Array) -> tuple[Array, Array]:
+    """Fill pixels that fell between the points of a surface."""
+    closed: Array = grey_closing(cover, (3, 3))
+    weight = gaussian_filter(cover, 0.7) + 1e-6
+    spread = gaussian_filter(painted, (0.7, 0.7, 0)) / weight[..., None]
+    filled = np.where((cover > 0)[..., None], painted, spread)
+    weighed: Array = filled * closed[..., None]
+    return closed, weighed
+
+
+def _reduced(values: Array) -> Array:
+    high, wide = values.shape[0] // _FINE, values.shape[1] // _FINE
+    blocks = values.reshape(high, _FINE, wide, _FINE, *values.shape[2:])
+    reduced: Array = blocks.mean(axis=(1, 3))
+    return reduced
+
+
+def _composite(
+    photo: NDArray[np.uint8],
+    colour: Array,
+    cover: Array,
+    head: Head,
+    light: Light,
+    rng: np.random.Generator,
+) -> NDArray[np.uint8]:
+    """Return the photo with the mask, its shadow, and the photo's own softness and grain."""
+    blur = (light.blur, light.blur)
+    cover = gaussian_filter(cover, blur)
+    colour = gaussian_filter(colour, (*blur, 0)) / np.maximum(cover, 1e-6)[..., None]
+    shown = 255 * _shoulder(colour) ** (1 / GAMMA)
+    grain = gaussian_filter(rng.normal(0, 1, cover.shape), 0.6)[..., None] * 2.1
+    shown = shown + grain * light.noise
+    fall = 0.05 * head.scale
+    shadow = gaussian_filter(shift(cover, (0.6 * fall, 0), order=1, mode="nearest"), fall)
+    ground = photo * (1 - 0.3 * shadow * (1 - cover))[..., None]
+    mixed = ground + (shown - ground) * np.clip(cover, 0, 1)[..., None]
+    drawn: NDArray[np.uint8] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+    return drawn
+
+
+def _shoulder(linear: Array) -> Array:
+    """Compress what is brighter than the photo can show, as cameras do."""
+    bright = np.clip(linear, 0, None)
+    return np.where(bright < 0.7, bright, 0.7 + 0.3 * np.tanh((bright - 0.7) / 0.3))

@@ -1,0 +1,49 @@
+"""Room for a mask: a photo that ends at the chin is continued, softly, to below it."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from maskwise.data.worn.head import Head, surface
+
+_BELOW: Final = 2.35
+"""Height on the face down to which a photo is continued: the neck under the chin."""
+_BESIDE: Final = 1.25
+_MOST: Final = 0.3
+"""Largest share of the photo's side that is added on a side."""
+
+
+def with_room(pixels: NDArray[np.uint8], head: Head) -> tuple[NDArray[np.uint8], int, int]:
+    """Return a photo (height, width, 3) with room about the lower face, and what was added.
+
+    The room is the photo mirrored at its border and blurred; the two numbers are the pixels added
+    on the left and at the top.
+    """
+    height, width = pixels.shape[:2]
+    left, top, right, bottom = _wanted(head)
+    limit_x, limit_y = int(_MOST * width), int(_MOST * height)
+    before_x = int(np.clip(np.ceil(-left), 0, limit_x))
+    before_y = int(np.clip(np.ceil(-top), 0, limit_y))
+    after_x = int(np.clip(np.ceil(right - width), 0, limit_x))
+    after_y = int(np.clip(np.ceil(bottom - height), 0, limit_y))
+    if not (before_x or before_y or after_x or after_y):
+        return pixels, 0, 0
+    room = ((before_y, after_y), (before_x, after_x))
+    larger = np.pad(pixels, (*room, (0, 0)), mode="symmetric").astype(np.float64)
+    known = np.pad(np.ones((height, width)), room)
+    sigma = 0.12 * head.scale
+    soft = gaussian_filter(larger, (sigma, sigma, 0))
+    edge = np.clip(gaussian_filter(known, 0.25 * sigma) * 2, 0, 1) * (1 - known) + known
+    mixed = soft + (larger - soft) * edge[..., None]
+    return np.clip(np.rint(mixed), 0, 255).astype(np.uint8), before_x, before_y
+
+
+def _wanted(head: Head) -> tuple[float, float, float, float]:
+    """Return the part of the photo that the lower face and the neck under it take."""
+    turn = np.array([-_BESIDE, 0.0, _BESIDE, -_BESIDE, 0.0, _BESIDE])
+    level = np.array([0.4, 0.4, 0.4, _BELOW, _BELOW, _BELOW]) * head.long
+    places = head.project(surface(turn, level, head.long))[:, :2]
+    (left, top), (right, bottom) = places.min(axis=0), places.max(axis=0)
+    return float(left), float(top), float(right), float(bottom)
