@@ -203,6 +203,21 @@ class AugmentSettings(_Section):
     """Probability of a grey rectangle."""
     erase_share: Annotated[float, Field(gt=0, le=0.5)] = 0.15
     """Largest share of the photo that the rectangle takes."""
+    background: Share = 0.0
+    """Probability of another background, for photos that have a matte."""
+    mattes: Path | None = None
+    """Folder of the mattes that `maskwise data background` saved."""
+
+    @model_validator(mode="after")
+    def _has_mattes(self) -> Self:
+        if self.background and self.mattes is None:
+            raise ValueError("background needs mattes: the folder that data background wrote")
+        return self
+
+    @property
+    def used_mattes(self) -> Path | None:
+        """The folder of mattes, where training puts them to use."""
+        return self.mattes if self.enabled and self.background else None
 
 
 class TrainSettings(_Section):

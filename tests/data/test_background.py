@@ -17,18 +17,15 @@ from PIL import Image
 
 from maskwise.cli import main
 from maskwise.data.background import (
-    MATTES,
     BackgroundStep,
     Replacement,
     doubt,
-    find_matte,
-    matte_path,
     open_remover,
     replace_background,
-    save_matte,
 )
 from maskwise.data.derived import DerivedSet, derive_set
 from maskwise.data.manifest import manifest_from_rows, read_manifest, write_manifest
+from maskwise.data.mattes import MATTES, find_matte, matte_path, save_matte
 from maskwise.data.samples import write_samples
 from maskwise.errors import BackgroundError, PhotoError, SettingsError
 from maskwise.storage import file_digest

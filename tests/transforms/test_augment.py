@@ -20,7 +20,7 @@ def photos(count: int = 4, size: int = 32) -> torch.Tensor:
     return torch.from_numpy(small.repeat(8, axis=1).repeat(8, axis=2))
 
 
-def only(**settings: float) -> Augment:
+def only(**settings: float | str) -> Augment:
     return Augment(AugmentSettings(**(OFF | settings)))  # type: ignore[arg-type]
 
 
@@ -55,6 +55,26 @@ def test_epochs_seeds_and_photos_draw_differently() -> None:
     assert not torch.equal(first, draw(np.arange(2), 0, 1)["rotate"])
     assert not torch.equal(first, draw(np.arange(2), 1, 0)["rotate"])
     assert first[0] != first[1]
+
+
+def test_background_changes_behind_the_person_only() -> None:
+    frames = photos(6)
+    matte = torch.zeros(6, 32, 32, 1, dtype=torch.uint8)
+    matte[:, 8:, 8:24] = 255
+    with_matte = torch.cat([frames, matte], dim=3)
+    plain, draws = to_planes(frames), draw(np.arange(6), 0, 0)
+    person = (matte[..., 0] == 255)[:, None].expand_as(plain)
+    changed = only(background=1, mattes="somewhere")(with_matte, draws)
+    assert torch.allclose(changed[person], plain[person], atol=1e-5)
+    for photo in range(6):
+        behind = ~person[photo]
+        assert (changed[photo][behind] - plain[photo][behind]).abs().mean() > 0.05
+    again = only(background=1, mattes="somewhere")(with_matte[[3]], draw(np.array([3]), 0, 0))
+    assert torch.allclose(again[0], changed[3], atol=1e-5)
+    assert torch.allclose(only()(with_matte, draws), plain, atol=1e-5)
+    soft = torch.cat([frames, torch.full_like(matte, 128)], dim=3)
+    half = only(background=1, mattes="somewhere")(soft, fixed(6, background=0, background_cells=0))
+    assert half.std(dim=(2, 3)).mean() < 0.6 * plain.std(dim=(2, 3)).mean()
 
 
 def test_flip_is_exact() -> None:

@@ -19,9 +19,10 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from maskwise.data.boxes import parse_box
-from maskwise.data.derived import Outcome, Row
+from maskwise.data.derived import Outcome, Row, save_photo
+from maskwise.data.mattes import MATTES, find_matte, save_matte
 from maskwise.errors import BackgroundError, SettingsError
-from maskwise.storage import file_digest, replacing
+from maskwise.storage import file_digest
 from maskwise.transforms.decode import decode_photo
 
 Replacement = Literal["white", "grey", "blur", "random"]
@@ -29,8 +30,6 @@ Pixels = NDArray[np.floating[Any]]
 
 DEFAULT_MODEL: Final = "u2net_human_seg"
 """Made for people, 320 pixels wide, Apache-2.0."""
-MATTES: Final = "mattes"
-"""The folder in a set that `find_matte` takes."""
 LEAST_KEPT: Final = 0.02
 MOST_KEPT: Final = 0.995
 """Shares of a photo between which a matte is believed."""
@@ -135,31 +134,6 @@ def _needs_rembg(reason: str) -> BackgroundError:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def matte_path(folder: Path, digest: str) -> Path:
-    """Return where the matte of a photo lies; `digest` is the SHA-256 of the photo's file."""
-    return folder / digest[:2] / f"{digest}.png"
-
-
-def find_matte(folder: Path, digest: str) -> Image.Image | None:
-    """Return the saved matte (mode L) of a photo, if there is one.
-
-    Raises:
-        PhotoError: the matte is damaged.
-    """
-    path = matte_path(folder, digest)
-    return decode_photo(path).convert("L") if path.is_file() else None
-
-
-def save_matte(folder: Path, digest: str, matte: Image.Image) -> None:
-    """Save a matte where `find_matte` finds it.
-
-    Raises:
-        StorageError: the disk is full or the folder cannot be written.
-    """
-    with replacing(matte_path(folder, digest)) as temporary:
-        matte.save(temporary, "PNG")
 
 
 def doubt(matte: Image.Image, box: str | None = None) -> str:
@@ -274,8 +248,7 @@ class BackgroundStep:
             rng = np.random.default_rng([self.seed, int(digest, 16)])
             photo = replace_background(photo, matte, self.replacement, rng)
         name = f"images/{stem}.jpg"
-        with replacing(out / name) as temporary:
-            photo.save(temporary, "JPEG", quality=95, subsampling=0)
+        save_photo(photo, out / name)
         if not note:
             save_matte(out / MATTES, file_digest(out / name), matte)
         return Outcome([{**row, "photo": name}], note)

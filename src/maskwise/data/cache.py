@@ -82,11 +82,10 @@ def open_frames(
         ManifestError: photos that cannot be decoded (a cached set names all of them).
         StorageError: the disk is full; what was decoded before stays usable.
     """
-    preprocess = framer.preprocess
-    size = len(photos) * preprocess.height * preprocess.width * 3
+    size = len(photos) * math.prod(framer.shape)
     if size > settings.limit_gb * 1e9:
         return StreamedFrames(photos, framer, settings.workers)
-    folder = (settings.folder or default_folder()).expanduser() / preprocess.frame_key
+    folder = (settings.folder or default_folder()).expanduser() / framer.key
     return FrameCache(folder, framer).open(photos, settings.workers, progress)
 
 
@@ -104,8 +103,7 @@ class FrameCache:
         self._index = folder / "index.sqlite"
         self._frames = folder / "frames.u8"
         self._framer = framer
-        self._shape = (framer.preprocess.height, framer.preprocess.width, 3)
-        self._frame_bytes = math.prod(self._shape)
+        self._frame_bytes = math.prod(framer.shape)
 
     def open(
         self, photos: Sequence[PhotoRef], workers: int, progress: Progress | None = None
@@ -218,8 +216,9 @@ class FrameCache:
     def _map(self) -> Frames:
         count = self._frames.stat().st_size // self._frame_bytes
         if not count:
-            return np.empty((0, *self._shape), dtype=np.uint8)
-        return np.memmap(self._frames, dtype=np.uint8, mode="r", shape=(count, *self._shape))
+            return np.empty((0, *self._framer.shape), dtype=np.uint8)
+        shape = (count, *self._framer.shape)
+        return np.memmap(self._frames, dtype=np.uint8, mode="r", shape=shape)
 
 
 def _commit(descriptor: int, flush: Callable[[], None], index: sqlite3.Connection) -> None:

@@ -13,11 +13,10 @@ from PIL import Image
 
 from maskwise.config import PreprocessSettings
 from maskwise.data.boxes import box_text, parse_box
-from maskwise.data.derived import Outcome, Row
+from maskwise.data.derived import Outcome, Row, save_photo
 from maskwise.data.faces import Face, open_detector, points_problem, roll
 from maskwise.data.framing import face_of
 from maskwise.errors import PhotoError
-from maskwise.storage import replacing, storage_errors
 from maskwise.transforms.decode import decode_photo
 from maskwise.transforms.preprocess import Box, cut_window, face_region, level_region
 
@@ -61,7 +60,7 @@ class CropStep:
         except ValueError as error:
             raise PhotoError(f"{row['photo']}: {error}") from error
         photo = Path("images") / f"{stem}.jpg"
-        _save(crop, out / photo)
+        save_photo(crop, out / photo)
         made = {**row, "photo": str(photo), "box": box_text(place) if place else None}
         return Outcome([made], note=_note(faces, box, given))
 
@@ -108,10 +107,3 @@ def _note(faces: list[Face], box: Box | None, given: Box | None) -> str:
     if len(faces) > 1 and not given:
         return f"{len(faces)} faces: the largest central one is taken"
     return ""
-
-
-def _save(crop: Image.Image, path: Path) -> None:
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        crop.save(temporary, "JPEG", quality=95, subsampling=0)

@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import polars as pl
+from PIL import Image
 
 from maskwise.data.frames import worker_pool
 from maskwise.data.manifest import manifest_from_rows, write_manifest
 from maskwise.errors import ManifestError, PhotoError
-from maskwise.storage import remove_leftovers, storage_errors, write_json
+from maskwise.storage import remove_leftovers, replacing, storage_errors, write_json
 
 Row = dict[str, Any]
 """One row of a manifest, by column."""
@@ -107,7 +108,11 @@ def derive_set(
     sources = frame.rows(named=True)
     _check_destination(out, sources)
     _claim(out, step, sources)
-    done = _read_journal(out / _JOURNAL)
+    done = {
+        key: outcome
+        for key, outcome in _read_journal(out / _JOURNAL).items()
+        if all((out / row["photo"]).is_file() for row in outcome.rows)
+    }
     keys = [_row_key(row) for row in sources]
     tasks = [
         (key, row, stem)
@@ -129,6 +134,16 @@ def derive_set(
     made = manifest_from_rows({**row, "photo": str(out.resolve() / row["photo"])} for row in rows)
     write_manifest(made, out / _MANIFEST)
     return DerivedSet(made, sources, outcomes)
+
+
+def save_photo(image: Image.Image, path: Path, quality: int = 95) -> None:
+    """Write a JPEG photo with its colours at full resolution, atomically.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    with replacing(path) as temporary:
+        image.save(temporary, "JPEG", quality=quality, subsampling=0)
 
 
 def _work(

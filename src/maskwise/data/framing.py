@@ -4,6 +4,7 @@ Training, evaluation, prediction and serving all go through `Framer.frame`, and 
 makes frames: what a model was trained on is what it is used on.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,7 @@ from maskwise.data.faces import (
     points_problem,
     roll,
 )
+from maskwise.data.mattes import find_matte
 from maskwise.errors import PhotoError
 from maskwise.transforms.decode import PhotoLike, decode_photo, photo_name
 from maskwise.transforms.preprocess import Box, Preprocess
@@ -37,7 +39,7 @@ class Framed:
     """A model's frame of a photo."""
 
     pixels: NDArray[np.uint8]
-    """(height, width, 3), RGB."""
+    """(height, width, 3), RGB; with mattes a fourth channel: 255 is person or unknown."""
     box: Box | None
     """The face that was cut out, in pixels of the photo; none is the photo's centre."""
     missed: bool
@@ -51,6 +53,22 @@ class Framer:
     preprocess: Preprocess
     detectors: Path | None = None
     """Folder of YuNet's file; see `open_detector`."""
+    mattes: Path | None = None
+    """Folder of saved mattes, for training with other backgrounds; see `data.mattes`."""
+
+    @property
+    def key(self) -> str:
+        """A short key of everything that decides the pixels of frames."""
+        if self.mattes is None:
+            return self.preprocess.frame_key
+        saved = sorted(path.name for path in self.mattes.glob("*/*.png"))
+        digest = hashlib.sha256("\n".join([str(self.mattes.resolve()), *saved]).encode())
+        return f"{self.preprocess.frame_key}-{digest.hexdigest()[:8]}"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of a frame."""
+        return self.preprocess.height, self.preprocess.width, 4 if self.mattes else 3
 
     def frame(self, photo: PhotoLike, box: Box | None = None, name: str | None = None) -> Framed:
         """Return the frame of a photo: of the face in `box`, or else of the face that is found.
@@ -66,7 +84,12 @@ class Framer:
             image = decode_photo(photo)
             face = self._face(image, box)
             found = box or (face.box if face else None)
-            pixels = self.preprocess.frame(image, found, self._tilt(face))
+            tilt = self._tilt(face)
+            pixels = self.preprocess.frame(image, found, tilt)
+            if self.mattes:
+                matte = self._matte(photo, image.size)
+                layer = self.preprocess.frame(matte, found, tilt)[..., :1]
+                pixels = np.concatenate([pixels, layer], axis=2)
         except PhotoError as error:
             known = name or photo_name(photo)
             raise PhotoError(str(error).replace(photo_name(b""), known, 1)) from error
@@ -82,6 +105,15 @@ class Framer:
         if self._detector is None or (box and not self.preprocess.align):
             return None
         return face_of(self._detector.find(image), image.size, box)
+
+    def _matte(self, photo: PhotoLike, size: tuple[int, int]) -> Image.Image:
+        """Return the saved matte of a photo file; all person where there is none."""
+        everything = Image.new("L", size, 255)
+        if self.mattes is None or not isinstance(photo, (str, Path, bytes)):
+            return everything
+        content = photo if isinstance(photo, bytes) else Path(photo).read_bytes()
+        matte = find_matte(self.mattes, hashlib.sha256(content).hexdigest())
+        return matte if matte and matte.size == size else everything
 
     @cached_property
     def _detector(self) -> Detector | None:

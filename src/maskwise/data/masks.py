@@ -25,7 +25,7 @@ import polars as pl
 from PIL import Image
 
 from maskwise.data.boxes import box_text, parse_box
-from maskwise.data.derived import DerivedSet, Outcome, Row
+from maskwise.data.derived import DerivedSet, Outcome, Row, save_photo
 from maskwise.data.faces import Face, open_detector, points_problem
 from maskwise.data.framing import face_of
 from maskwise.data.worn.head import Head, fit_head
@@ -34,7 +34,7 @@ from maskwise.data.worn.render import Drawing, draw_mask
 from maskwise.data.worn.room import with_room
 from maskwise.errors import PhotoError
 from maskwise.labels import MaskState
-from maskwise.storage import replacing, storage_errors
+from maskwise.storage import replacing
 from maskwise.transforms.decode import decode_photo
 
 _SMALLEST: Final = 8.0
@@ -121,7 +121,8 @@ class MaskStep:
                 drawing, look = found
             shown = drawing.pixels if drawing else pixels
             place = Path("images") / folder / self._file(state, int(number), index)
-            _save(shown, out / place, quality=int(look_rng.integers(82, 96)))
+            quality = int(look_rng.integers(82, 96))
+            save_photo(Image.fromarray(shown), out / place, quality)
             made = _manifest_row(row, state, place, drawing, look, head)
             if box:
                 made["box"] = box_text((box[0] + left, box[1] + top, box[2] + left, box[3] + top))
@@ -187,13 +188,6 @@ def _draw_visible(
         if drawing.area >= _LEAST_AREA and drawing.visible >= _LEAST_VISIBLE:
             return drawing, look
     return None
-
-
-def _save(pixels: np.ndarray, path: Path, quality: int) -> None:
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        Image.fromarray(pixels).save(temporary, "JPEG", quality=quality, subsampling=0)
 
 
 def _manifest_row(

@@ -20,6 +20,7 @@ from maskwise.data.cache import CachedFrames, open_frames
 from maskwise.data.frames import FrameSource, photo_refs
 from maskwise.data.framing import Framer, resolve_detector
 from maskwise.data.manifest import read_manifest
+from maskwise.data.mattes import matte_path
 from maskwise.data.split import TEST, check_leaks
 from maskwise.data.targets import group_mean_ages, task_codes, training_codes
 from maskwise.errors import ManifestError, SettingsError
@@ -78,13 +79,14 @@ def train(
     with accelerator.main_process_first():
         frames = open_frames(
             photo_refs(frame),
-            Framer(preprocess, settings.faces.folder),
+            Framer(preprocess, settings.faces.folder, settings.augment.used_mattes),
             settings.cache,
             partial(told.decoded, total=len(frame)) if told else None,
         )
     _check_leaks(frame, frames, train_rows, val_rows)
     if told and frames.missed.any():
         told.noted(f"no face in {frames.missed.sum()} of {len(frame)} photos: centre taken")
+    _check_mattes(settings, frames, told)
     data = TrainingData(
         frames,
         training_codes(frame, settings.labels),
@@ -122,8 +124,7 @@ def _with_detector(settings: Settings, observer: Observer | None) -> Settings:
             "preprocess.detector=yunet, or pip install 'maskwise[faces]'"
         )
         observer.noted(
-            f"face detector: {preprocess.detector}"
-            f"{hint if preprocess.detector == 'none' else ''}"
+            f"face detector: {preprocess.detector}{hint if preprocess.detector == 'none' else ''}"
         )
     return settings.model_copy(update={"preprocess": preprocess})
 
@@ -226,6 +227,18 @@ def _check_leaks(
         else [""] * len(used)
     )
     check_leaks(frame[used].with_columns(fold=pl.Series(folds)), digests)
+
+
+def _check_mattes(settings: Settings, frames: FrameSource, told: Observer | None) -> None:
+    """Say how many photos have a matte; none at all is a mistake."""
+    folder = settings.augment.used_mattes
+    if folder is None or not isinstance(frames, CachedFrames):
+        return
+    found = sum(matte_path(folder, digest).is_file() for digest in frames.digests)
+    if not found:
+        raise SettingsError(f"augment.mattes: {folder} has no matte of any photo of the manifest")
+    if told:
+        told.noted(f"mattes for {found} of {len(frames)} photos")
 
 
 def _mean_ages(frame: pl.DataFrame, settings: Settings) -> tuple[float, float, float]:

@@ -20,11 +20,13 @@ from torch.nn import functional as nnf
 
 from maskwise.config import AugmentSettings
 
+_CELLS: Final = (1, 2, 5)
+"""Random colours on a side of a new background, spread out over the photo."""
 _LUMA: Final = (0.299, 0.587, 0.114)
 _DRAWS: Final = (
     "flip", "rotate", "zoom", "shift_x", "shift_y", "shear_x", "shear_y", "brightness", "contrast",
     "saturation", "hue", "grey", "blur", "blur_sigma", "noise", "noise_sigma", "noise_seed",
-    "erase", "erase_share", "erase_aspect", "erase_x", "erase_y",
+    "erase", "erase_share", "erase_aspect", "erase_x", "erase_y", "background", "background_cells",
 )  # fmt: skip
 
 
@@ -61,8 +63,11 @@ def draw(rows: NDArray[np.int64], seed: int, epoch: int) -> Draws:
 
 
 def to_planes(frames: torch.Tensor) -> torch.Tensor:
-    """Turn uint8 frames (n, height, width, 3) into float32 (n, 3, height, width) in 0..1."""
-    return frames.permute(0, 3, 1, 2).contiguous().to(torch.float32).div_(255)
+    """Turn uint8 frames (n, height, width, 3 or 4) into float32 (n, 3, height, width) in 0..1.
+
+    A fourth channel, the matte, is left out.
+    """
+    return frames[..., :3].permute(0, 3, 1, 2).contiguous().to(torch.float32).div_(255)
 
 
 def normalise(photos: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
@@ -80,17 +85,30 @@ class Augment:
     def __call__(self, frames: torch.Tensor, draws: Draws) -> torch.Tensor:
         """Return augmented photos: float32 (n, 3, height, width) in 0..1.
 
-        `frames` is uint8 (n, height, width, 3).
+        `frames` is uint8 (n, height, width, 3), or 4 with a matte: 255 is person.
         """
         photos = to_planes(frames)
         if not self._settings.enabled:
             return photos
+        if frames.shape[-1] == 4:
+            self._background(photos, frames[..., 3], draws)
         photos = self._geometry(photos, draws)
         photos = self._colour(photos, draws)
         self._blur(photos, draws)
         self._noise(photos, draws)
         self._erase(photos, draws)
         return photos.clamp_(0, 1)
+
+    def _background(self, photos: torch.Tensor, mattes: torch.Tensor, draws: Draws) -> None:
+        """Put another background behind some people: one colour, a gradient, or soft clouds."""
+        for photo in draws.chosen("background", self._settings.background):
+            cells = _CELLS[int(draws["background_cells"][photo] * len(_CELLS))]
+            generator = torch.Generator().manual_seed(draws.noise_seeds[photo] ^ 1)
+            colours = torch.rand((1, 3, cells, cells), generator=generator).to(photos.device)
+            size = [photos.shape[2], photos.shape[3]]
+            behind = nnf.interpolate(colours, size, mode="bilinear", align_corners=True)[0]
+            person = mattes[photo].to(photos.dtype) / 255
+            photos[photo] = behind + (photos[photo] - behind) * person
 
     def _geometry(self, photos: torch.Tensor, draws: Draws) -> torch.Tensor:
         settings = self._settings
