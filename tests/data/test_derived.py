@@ -345,14 +345,14 @@ def captioned(caption: str, side: int = 60) -> np.ndarray:
     return np.asarray(sheet)[-14:]
 
 
-def test_captions_stand_below_and_lose_their_beginning() -> None:
+def test_captions_stand_below_and_lose_their_end() -> None:
     assert (captioned("") == 245).all()
-    strip = captioned("a long name of a photo.jpg")
+    strip = captioned("photo-7.jpg of a long name")
     assert (strip < 100).any()
     assert (strip[:, :3] == 245).all()
     assert (strip[:, -3:] == 245).all()
-    np.testing.assert_array_equal(strip, captioned("another name of a photo.jpg"))
-    assert (strip != captioned("another name of a photo.png")).any()
+    np.testing.assert_array_equal(strip, captioned("photo-7.jpg of another name"))
+    assert (strip != captioned("photo-8.jpg of a long name")).any()
     np.testing.assert_array_equal(captioned("two\nlines"), captioned("two lines"))
     np.testing.assert_array_equal(captioned("W", side=8), captioned("", side=8))
 

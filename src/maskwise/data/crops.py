@@ -1,7 +1,8 @@
 """Cuts the faces out of a manifest's photos, with room around them.
 
 The crop is as large as in the photo, cut at whole pixels, so a model's preprocessing of a crop
-and its box gives what it gives for the photo, as long as its margin is no wider.
+and its box gives what it gives for the photo (values may differ by one where places in the photo
+are no whole pixels), as long as its margin is narrower: scaling looks a little beyond what it scales.
 """
 
 import math
@@ -17,11 +18,13 @@ from maskwise.data.derived import Outcome, Row, save_photo
 from maskwise.data.faces import Face, open_detector, points_problem, roll
 from maskwise.data.framing import face_of
 from maskwise.errors import PhotoError
-from maskwise.transforms.decode import decode_photo
+from maskwise.transforms.decode import MIN_SIDE, decode_photo
 from maskwise.transforms.preprocess import Box, cut_window, face_region, level_region
 
 SHAPES: Final = {"square": (64, 64), "3:4": (64, 48)}
 """Shape of a crop -> height and width in this proportion."""
+_NOTHING: Final = 1e-6
+"""Pixels that a region may be off by rounding."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class CropStep:
             crop, place = self._cut(image, box, face)
         except ValueError as error:
             raise PhotoError(f"{row['photo']}: {error}") from error
+        if min(crop.size) < MIN_SIDE:
+            return Outcome(note=f"face too small: a crop of {crop.width}x{crop.height} pixels")
         photo = Path("images") / f"{stem}.jpg"
         save_photo(crop, out / photo)
         made = {**row, "photo": str(photo), "box": box_text(place) if place else None}
@@ -84,9 +89,10 @@ class CropStep:
             image, turned = level_region(image, region, roll(face))
             box = _moved(box, turned[0] - region[0], turned[1] - region[1])
             region = turned
-        left, top = math.floor(region[0]), math.floor(region[1])
-        across = math.ceil(region[2] - left)
-        down = round(across * height / width)
+        left, top = math.floor(region[0] + _NOTHING), math.floor(region[1] + _NOTHING)
+        reach = max(region[2] - left, (region[3] - top) * width / height)
+        across = math.ceil(reach - _NOTHING)
+        down = math.ceil(across * height / width)
         crop = cut_window(image, (left, top, left + across, top + down))
         scale = min(self.longest / max(crop.size), 1.0)
         if scale < 1:

@@ -27,6 +27,7 @@ from maskwise.data.frames import worker_pool
 from maskwise.data.manifest import manifest_from_rows, write_manifest
 from maskwise.errors import ManifestError, PhotoError
 from maskwise.storage import remove_leftovers, replacing, storage_errors, write_json
+from maskwise.version import __version__
 
 Row = dict[str, Any]
 """One row of a manifest, by column."""
@@ -184,7 +185,8 @@ def _claim(out: Path, step: Step, sources: Sequence[Row]) -> None:
     """Mark the folder as this step's, or see that it is."""
     faces = json.dumps([(row["photo"], row["box"]) for row in sources])
     digest = hashlib.sha256(faces.encode()).hexdigest()[:16]
-    options = json.loads(json.dumps({"step": step.name, "photos": digest, **step.options()}))
+    known = {"step": step.name, "version": __version__, "photos": digest, **step.options()}
+    options = json.loads(json.dumps(known))
     marker = out / _OPTIONS
     if out.exists() and not out.is_dir():
         raise ManifestError(f"{out} is a file; name a folder to write")

@@ -35,10 +35,10 @@ def contact_sheet(tiles: Sequence[Tile], columns: int = 8, side: int = 128) -> I
 
 
 def _fitted(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """Return the text in one line, its beginning cut where it is wider than `width` pixels."""
+    """Return the text in one line, its end cut where it is wider than `width` pixels."""
     text = " ".join(text.split())
     while text and font.getlength(text) > width:
-        text = text[1:]
+        text = text[:-1]
     return text
 
 

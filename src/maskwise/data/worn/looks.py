@@ -17,8 +17,9 @@ KINDS: Final = {
 """Kind of mask -> share. kf94 is boat-shaped, kn95 a beak, n95 a cup, sponge fits closely."""
 
 WRONG_PLACES: Final = {
-    "nose out": 0.4, "tip out": 0.09, "mouth out": 0.17, "under chin": 0.16, "one ear": 0.04,
-    "askew": 0.05, "too small": 0.04, "over the eyes": 0.03, "on the forehead": 0.02,
+    "nose out": 0.4, "tip out": 0.06, "mouth out": 0.18, "under chin": 0.16, "one ear": 0.04,
+    "askew": 0.05, "too small": 0.03, "too high": 0.03, "over the eyes": 0.03,
+    "on the forehead": 0.02,
 }  # fmt: skip
 """Place of a mask that is worn wrong -> share."""
 

@@ -60,15 +60,19 @@ _CUTS: Final = {
 
 
 _SLIDES: Final = {
-    "tip out": (0.72, 0.05, 0.1, 0.06),
+    "tip out": (0.77, 0.04, 0.12, 0.06),
     "nose out": (0.93, 0.07, 0.25, 0.1),
-    "askew": (0.6, 0.2, 0.2, 0.05),
-    "too small": (0.66, 0.16, 0.25, -0.1),
+    "askew": (0.78, 0.12, 0.2, 0.05),
+    "too small": (0.78, 0.1, 0.25, -0.1),
 }
 """Place -> height of the upper edge, how far it varies, how far sides and lower edge slide."""
 _PULLS: Final = {"mouth out": (1.33, 0.09, 0.82, 0.75), "under chin": (1.6, 0.14, 1.0, 0.7)}
 """Place -> height of the upper edge, how far it varies, height at the sides, of the cloth."""
-_RAISES: Final = {"over the eyes": (-0.38, 0.12, 1.05), "on the forehead": (-1.2, 0.1, 0.75)}
+_RAISES: Final = {
+    "too high": (0.16, 0.1, 0.78),
+    "over the eyes": (-0.38, 0.12, 1.05),
+    "on the forehead": (-1.2, 0.1, 0.75),
+}
 """Place -> height of the upper edge, how far it varies, height of the cloth."""
 
 
@@ -113,7 +117,7 @@ def _placed(cut: Cut, look: MaskLook) -> Cut:
     """Return the cut moved to where the mask is worn."""
     lift = look.lift
     if look.place == "worn":
-        top = 0.25 - 0.2 * lift  # the lowest still covers the tip of the nose
+        top = 0.3 - 0.26 * lift  # the lowest still covers the tip of the nose
         return replace(cut, top=top, top_side=max(cut.top_side, top + 0.06))
     if look.place in _SLIDES:
         top, rise, sides, below = _SLIDES[look.place]
