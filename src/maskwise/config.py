@@ -72,8 +72,8 @@ class PreprocessSettings(_Section):
     """cover: scale until the frame is full, cut what stands over; contain: pad. Never squash."""
     centre: Annotated[float, Field(gt=0.1, le=1)] = 1.0
     """Share of a photo's shorter fit kept about its centre, where no box says where the face is."""
-    margin: Annotated[float, Field(ge=0, le=3)] = 0.4
-    """Added around a face box on each side, in shares of the box's longer side."""
+    margin: Annotated[float, Field(ge=0, le=3)] = 0.3
+    """Added around a face box on each side, in shares of its longer side; .3: hair, ears, neck."""
     mean: tuple[float, float, float] | None = None
     """Per channel, of values 0..1; none takes what the backbone was pretrained with."""
     std: tuple[Positive, Positive, Positive] | None = None

@@ -317,3 +317,8 @@ def test_many_people_split_in_a_moment() -> None:
     frame = split_manifest(people_frame(4000, photos=1))
     shares = frame["fold"].value_counts(normalize=True)
     assert abs(dict(shares.iter_rows())["val"] - 0.2) < 0.005
+
+
+def test_share_of_none_trains_on_everybody() -> None:
+    frame = split_manifest(people_frame(5), val_share=0)
+    assert frame["fold"].unique().to_list() == ["train"]

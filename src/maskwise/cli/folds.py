@@ -24,7 +24,7 @@ def split(
     out: Annotated[
         Path | None, typer.Option(help="Where to write; else over the manifest.")
     ] = None,
-    val: Annotated[float, typer.Option(help="Share of people that validates.")] = 0.2,
+    val: Annotated[float, typer.Option(help="Share of people that validates; 0: all train.")] = 0.2,
     folds: Annotated[int, typer.Option(help="Number of folds; 0 makes train and val.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     reassign: Annotated[bool, typer.Option(help="Forget the folds that are there.")] = False,

@@ -128,7 +128,8 @@ class MaskStep:
                 made["box"] = box_text((box[0] + left, box[1] + top, box[2] + left, box[3] + top))
             rows.append(made)
         hidden = f"{missing} mask(s) would lie outside the photo; " if missing else ""
-        several = f"{len(faces)} faces, the largest central one taken" if len(faces) > 1 else ""
+        chosen = len(faces) > 1 and not box
+        several = f"{len(faces)} faces, the largest central one taken" if chosen else ""
         return Outcome(rows, note=(hidden + several).removesuffix("; "))
 
     def _photos(

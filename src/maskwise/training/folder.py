@@ -29,7 +29,7 @@ from maskwise.storage import file_digest, remove_leftovers, write_json, write_te
 from maskwise.version import __version__
 
 RUN_FORMAT: Final = 1
-_MAY_CHANGE: Final = ("cache.", "train.device")
+_MAY_CHANGE: Final = ("cache.", "faces.", "train.device")
 """Settings that a resumed run may have otherwise: they do not change what is learnt."""
 
 
