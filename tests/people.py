@@ -1,14 +1,17 @@
-"""Drawn people on small photos, in which the detector centerface finds their faces."""
+"""Small photos of drawn people, whose faces the detector centerface finds; and a fake detector."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from maskwise.data.drawn.people import plan_person
 from maskwise.data.drawn.photos import plan_photo
 from maskwise.data.drawn.scene import draw_person
+from maskwise.data.faces import Face
 from maskwise.labels import MaskState
 
 SIZE = (192, 256)
@@ -16,7 +19,57 @@ SIZE = (192, 256)
 
 @cache
 def person(number: int, state: MaskState = MaskState.NOT_WEAR, **changes: Any) -> Image.Image:
-    """Return a photo (192x256) of a drawn person; `changes` are fields of its plan."""
+    """Return a photo of a drawn person; `changes` are fields of its plan."""
     plan = plan_photo(0, number, "train", 6, state)
     drawn = draw_person(plan_person(0, number, "train"), replace(plan, **changes))
     return drawn.resize(SIZE)
+
+
+def labels(number: int) -> dict[str, object]:
+    """Return person, gender and age of a drawn person, as columns of a manifest."""
+    plan = plan_person(0, number, "train")
+    return {"person": f"p{number}", "gender": str(plan.gender), "age": plan.age, "source": "drawn"}
+
+
+def scenery(seed: int) -> Image.Image:
+    """Return a photo without a face."""
+    rough = np.random.default_rng(seed).integers(0, 256, (4, 3, 3), np.uint8)
+    return Image.fromarray(rough).resize(SIZE, Image.Resampling.BICUBIC)
+
+
+def tilted(photo: Image.Image, degrees: float) -> Image.Image:
+    """Return a photo turned clockwise, of the same size."""
+    return photo.rotate(-degrees, Image.Resampling.BICUBIC)
+
+
+def saved(photo: Image.Image, path: Path) -> Path:
+    """Write a photo and return where."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    photo.save(path)
+    return path
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Return the bytes of all files in a folder, by name."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def face_at(x: float, y: float, side: float, score: float = 0.9) -> Face:
+    """Return a face around (x, y), its box a square, with points where they belong."""
+    places = ((-0.22, -0.12), (0.22, -0.12), (0.0, 0.1), (-0.17, 0.3), (0.17, 0.3))
+    points = tuple((x + u * side, y + v * side) for u, v in places)
+    box = (x - side / 2, y - side / 2, x + side / 2, y + side / 2)
+    return Face(box, score, points)  # type: ignore[arg-type]
+
+
+@dataclass
+class FakeDetector:
+    """Finds what it was told, in every photo, and counts the photos."""
+
+    faces: list[Face]
+    name: str = "fake"
+    asked: list[Image.Image] = field(default_factory=list)
+
+    def find(self, image: Image.Image) -> list[Face]:
+        self.asked.append(image)
+        return self.faces

@@ -5,12 +5,16 @@ from typing import TYPE_CHECKING
 from maskwise.version import __version__
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from maskwise.prediction.predictor import Predictor
 
 __all__ = ["__version__", "load"]
 
 
-def load(path: str, device: str = "auto", detectors: str | None = None) -> "Predictor":
+def load(
+    path: "str | Path", device: str = "auto", detectors: "str | Path | None" = None
+) -> "Predictor":
     """Load a trained model from a run folder, or from its `best/` or `last/` folder.
 
     `detectors` is the folder of the face detector's file, where it lies in no usual place.

@@ -164,7 +164,7 @@ def test_person_that_already_stands_in_two_folds_is_refused() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [{"folds": 1}, {"folds": -2}]
-    + [{"val_share": share} for share in (0, 1, -0.1, 1.5, 0.001, float("nan"), float("inf"))]
+    + [{"val_share": share} for share in (1, -0.1, 1.5, 0.001, float("nan"), float("inf"))]
     + [{"seed": -1}],
     ids=str,
 )

@@ -91,6 +91,9 @@ def _finish(made: "DerivedSet", out: Path, title: str, as_json: bool) -> None:
     print_json(result) if as_json else print_pairs(title, result)
     _tell([f"{note}: {photo}" for photo, note in notes])
     _tell([f"error: {error}" for error in errors])
+    if made.frame.is_empty() and not errors:
+        typer.echo("error: not one photo could be made; the notes say why", err=True)
+        raise typer.Exit(2)
     if errors:
         typer.echo(f"error: {len(errors)} of {len(made.sources)} photos failed", err=True)
         raise typer.Exit(2)

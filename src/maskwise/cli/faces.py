@@ -72,6 +72,8 @@ def mask(
     A photo whose mask state is unknown counts as bare; photos with a mask are left out. Person,
     gender and age stay as they are. Faces that cannot be used are listed.
     """
+    import polars as pl
+
     from maskwise.data.manifest import read_manifest
     from maskwise.data.masks import MaskStep, bare_rows, person_folders
     from maskwise.errors import ManifestError, SettingsError
@@ -93,6 +95,12 @@ def mask(
         console().print(f"{left_out} photos with a mask are left out")
     if unknown:
         console().print(f"{unknown} photos of unknown mask state are taken as bare")
+    nameless = bare_frame.filter(pl.col("gender").is_null() | pl.col("age").is_null())
+    if len(nameless):
+        console().print(
+            f"{len(nameless)} photos have no gender or no age in years: the competition's layout "
+            "cannot say so, the manifest does"
+        )
     step = MaskStep(name, detectors, wear, incorrect, bare, seed)
     make_set(
         bare_frame,

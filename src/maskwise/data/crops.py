@@ -1,8 +1,8 @@
 """Cuts the faces out of a manifest's photos, with room around them.
 
 The crop is as large as in the photo, cut at whole pixels, so a model's preprocessing of a crop
-and its box gives what it gives for the photo (values may differ by one where places in the photo
-are no whole pixels), as long as its margin is narrower: scaling looks a little beyond what it scales.
+and its box gives what it gives for the photo, as long as its margin is narrower: scaling looks a
+little beyond what it scales. Where a box has parts of pixels, values may differ by one.
 """
 
 import math

@@ -29,6 +29,7 @@ from maskwise.data.derived import DerivedSet, Outcome, Row, save_photo
 from maskwise.data.faces import Face, open_detector, points_problem
 from maskwise.data.framing import face_of
 from maskwise.data.worn.head import Head, fit_head
+from maskwise.data.worn.light import Light, measure_light
 from maskwise.data.worn.looks import MaskLook, plan_look
 from maskwise.data.worn.render import Drawing, draw_mask
 from maskwise.data.worn.room import with_room
@@ -110,11 +111,12 @@ class MaskStep:
         folder, _, number = stem.rpartition("/")
         pixels, left, top = with_room(np.asarray(image), head)
         head = replace(head, x=head.x + left, y=head.y + top)
+        light = measure_light(pixels, head)
         rows, missing = [], 0
         for state, index, look_rng in self._photos(rng):
             drawing = look = None
             if state is not MaskState.NOT_WEAR:
-                found = _draw_visible(pixels, head, state, look_rng)
+                found = _draw_visible(pixels, head, light, state, look_rng)
                 if found is None:
                     missing += 1
                     continue
@@ -180,12 +182,12 @@ def _digest(row: Row) -> list[int]:
 
 
 def _draw_visible(
-    pixels: np.ndarray, head: Head, state: MaskState, rng: np.random.Generator
+    pixels: np.ndarray, head: Head, light: Light, state: MaskState, rng: np.random.Generator
 ) -> tuple[Drawing, MaskLook] | None:
     """Draw masks until enough of one lies in the photo; None where none does."""
     for _ in range(_TRIES):
         look = plan_look(rng, state)
-        drawing = draw_mask(pixels, head, look)
+        drawing = draw_mask(pixels, head, look, light)
         if drawing.area >= _LEAST_AREA and drawing.visible >= _LEAST_VISIBLE:
             return drawing, look
     return None

@@ -143,7 +143,9 @@ def _slots(val_share: float, folds: int) -> list[str]:
     known = Fraction(val_share) if math.isfinite(val_share) else Fraction(0)
     share = known.limit_denominator(_MAX_BLOCK)
     if not 0 < share < 1:
-        raise SettingsError(f"the validation share is {val_share}; expected 0.03 to 0.97, or 0: all train")
+        raise SettingsError(
+            f"the validation share is {val_share}; expected 0.03 to 0.97, or 0: all train"
+        )
     return [VAL] * share.numerator + [TRAIN] * (share.denominator - share.numerator)
 
 

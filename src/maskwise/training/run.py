@@ -84,8 +84,8 @@ def train(
             partial(told.decoded, total=len(frame)) if told else None,
         )
     _check_leaks(frame, frames, train_rows, val_rows)
-    if told and frames.missed.any():
-        told.noted(f"no face in {frames.missed.sum()} of {len(frame)} photos: centre taken")
+    if told:
+        _note_missed(frames, told)
     _check_mattes(settings, frames, told)
     data = TrainingData(
         frames,
@@ -106,6 +106,8 @@ def train(
     trainer = Trainer(settings, model, preprocess, data, info, folder, accelerator, observer)
     done = trainer.run()
     accelerator.wait_for_everyone()
+    if told and not isinstance(frames, CachedFrames):
+        _note_missed(frames, told)  # photos that stream are looked at as training reads them
     return RunSummary(
         str(folder),
         done.epoch,
@@ -227,6 +229,12 @@ def _check_leaks(
         else [""] * len(used)
     )
     check_leaks(frame[used].with_columns(fold=pl.Series(folds)), digests)
+
+
+def _note_missed(frames: FrameSource, told: Observer) -> None:
+    missed = int(frames.missed.sum())
+    if missed:
+        told.noted(f"no face in {missed} of {len(frames)} photos: centre taken")
 
 
 def _check_mattes(settings: Settings, frames: FrameSource, told: Observer | None) -> None:

@@ -22,7 +22,7 @@ MOUTH: Final = 1.08
 CHIN: Final = 1.85
 """Heights y on the average face."""
 
-_AXIS: Final = -1.3
+AXIS: Final = -1.3
 """z of the upright axis that the cheeks are turned about."""
 _LEVELS: Final = np.array([-1.6, -1.2, -0.6, 0.0, 0.4, 0.8, 1.1, 1.4, 1.7, 1.88, 2.05, 2.4, 3.2])
 _WIDTH: Final = np.array(
@@ -82,7 +82,7 @@ def surface(turn: Array, y: Array, long: float = 1.0, nose: bool = True) -> Arra
     level = np.where(y > 0, y / long, y)
     width, front = half_width(level), front_line(level)
     x = width * np.sin(turn)
-    z = _AXIS + (front - _AXIS) * np.cos(turn)
+    z = AXIS + (front - AXIS) * np.cos(turn)
     if nose:
         z = z + nose_height(level) * np.exp(-((x / _NOSE_WIDTH) ** 2))
     return np.stack([x, y, z], axis=-1)
@@ -158,7 +158,9 @@ def fit_head(face: Face) -> Head:
     found = least_squares(misfit, start, x_scale=[apart, apart, apart, 1, 1, 1, 1, 1], max_nfev=40)
     x, y, scale, turn, yaw, pitch, _, long = (float(value) for value in found.x)
     seen = 2.28 * scale * max(np.cos(yaw), 0.6)
-    wide = float(np.clip((right - left) / seen, 0.88, 1.12)) if upright else 1.0
+    # the box of a turned or tilted head says little about its width
+    trust = max(1 - abs(yaw) / 0.5, 0.0) if upright else 0.0
+    wide = 1 + trust * (float(np.clip((right - left) / seen, 0.88, 1.12)) - 1)
     return Head(
         x, y, scale, turn, float(np.clip(yaw, -1.1, 1.1)), float(np.clip(pitch, -0.6, 0.6)),
         wide, float(np.clip(long, 0.8, 1.2)),

@@ -13,6 +13,8 @@ GAMMA: Final = 2.2
 _LUMA: Final = np.array([0.2126, 0.7152, 0.0722])
 _SKIN: Final = np.array([1.42, 0.92, 0.68])
 """Linear colour of skin in white light, of luminance 1."""
+_REACH: Final = 3.0
+"""Eye distances about the eyes in which light is measured."""
 _SKIN_REFLECTS: Final = (0.14, 0.36)
 _COLOURLESS: Final = 4.0
 """Deviation of tints, in values 0..255, below which a photo has no colours."""
@@ -42,34 +44,48 @@ class Light:
 def measure_light(pixels: NDArray[np.uint8], head: Head) -> Light:
     """Return the light on a face in a photo (height, width, 3)."""
     places, normals = _skin(head)
-    height, width = pixels.shape[:2]
+    near, left, top = _window(pixels, head)
+    places = places - (left, top)
+    height, width = near.shape[:2]
     inside = (places[:, 0] >= 0) & (places[:, 0] < width) & (places[:, 1] >= 0)
     inside &= places[:, 1] < height
     if inside.sum() < 20:
         return Light(np.full(3, 0.5), np.zeros(2), colourless=False, blur=0.8, noise=2.0)
-    linear = (pixels.astype(np.float64) / 255) ** GAMMA
+    linear = (near.astype(np.float64) / 255) ** GAMMA
     soft = gaussian_filter(linear, (0.03 * head.scale, 0.03 * head.scale, 0))
     where = places[inside, 1::-1].T
     skin = np.stack([map_coordinates(soft[..., c], where, order=1) for c in range(3)], axis=1)
     luminance = np.maximum(skin @ _LUMA, 1e-4)
-    slope = _slope(np.log(luminance), normals[inside])
-    typical = np.median(skin, axis=0)
+    tints = near - near.mean(axis=2, keepdims=True)
+    colourless = bool(tints.std(axis=(0, 1)).max() < _COLOURLESS)
+    grey = near @ _LUMA
+    return Light(
+        _white(np.median(skin, axis=0), linear, colourless=colourless),
+        _slope(np.log(luminance), normals[inside]),
+        colourless=colourless,
+        blur=_softness(grey, head, head.x - left, head.y - top),
+        noise=_grain(grey, places[inside]),
+    )
+
+
+def _window(pixels: NDArray[np.uint8], head: Head) -> tuple[NDArray[np.uint8], int, int]:
+    """Return the part of a photo about a head, and the left and top pixel it begins at."""
+    reach = _REACH * head.scale
+    left, top = (int(max(middle - reach, 0)) for middle in (head.x, head.y))
+    right, bottom = (int(max(middle + reach, 0)) + 1 for middle in (head.x, head.y))
+    return pixels[top:bottom, left:right], left, top
+
+
+def _white(typical: Array, linear: Array, *, colourless: bool) -> Array:
+    """Return the linear value (3,) of white in the light that gives skin its `typical` value."""
     brightest = float(np.percentile(linear @ _LUMA, 97))
     level = max(float(typical @ _LUMA), 1e-3)
     reflects = float(np.clip(0.75 * level / max(brightest, 1e-3), *_SKIN_REFLECTS))
-    tints = pixels - pixels.mean(axis=2, keepdims=True)
-    colourless = bool(tints.std(axis=(0, 1)).max() < _COLOURLESS)
     # a photo without colours has one tint for everything; else skin hints at the light's colour
-    skin_tint = np.maximum(typical, 1e-4) / level
-    cast = skin_tint if colourless else np.clip((skin_tint / _SKIN) ** 0.3, 0.88, 1.1)
-    grey = pixels @ _LUMA
-    return Light(
-        level / reflects * cast / (cast @ _LUMA),
-        slope,
-        colourless=colourless,
-        blur=_softness(grey, head),
-        noise=_grain(grey, places[inside]),
-    )
+    tint = np.maximum(typical, 1e-4) / level
+    cast = tint if colourless else np.clip((tint / _SKIN) ** 0.3, 0.88, 1.1)
+    white: Array = level / reflects * cast / (cast @ _LUMA)
+    return white
 
 
 def _skin(head: Head) -> tuple[Array, Array]:
@@ -105,11 +121,11 @@ def _slope(values: Array, normals: Array) -> Array:
     return np.clip(found[1:], -1.6, 1.6)
 
 
-def _softness(grey: Array, head: Head) -> float:
+def _softness(grey: Array, head: Head, x: float, y: float) -> float:
     """Return the sigma of the softest step that explains the sharpest edge about the eyes."""
     reach = head.scale
-    top, bottom = (int(np.clip(head.y + d * reach, 0, grey.shape[0])) for d in (-0.7, 0.5))
-    left, right = (int(np.clip(head.x + d * reach, 0, grey.shape[1])) for d in (-1.0, 1.0))
+    top, bottom = (int(np.clip(y + d * reach, 0, grey.shape[0])) for d in (-0.7, 0.5))
+    left, right = (int(np.clip(x + d * reach, 0, grey.shape[1])) for d in (-1.0, 1.0))
     patch = grey[top:bottom, left:right]
     if min(patch.shape) < 4:
         return 0.8

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, grey_closing, shift
 
 from maskwise.data.worn.cloth import cloth
-from maskwise.data.worn.head import Array, Head, surface
+from maskwise.data.worn.head import AXIS, Array, Head, surface
 from maskwise.data.worn.light import GAMMA, Light, measure_light, surface_normals
 from maskwise.data.worn.looks import MaskLook
 from maskwise.data.worn.shapes import sheet, straps
@@ -18,6 +18,8 @@ _FINE: Final = 2
 _STEP: Final = 1.2
 """Pixels of the drawing between neighbouring points of a surface."""
 _MOST_POINTS: Final = 900
+_EDGE_ON: Final = -0.12
+"""What faces away from the camera by more lies behind the head."""
 _COARSE: Final = np.linspace(-1, 1, 65)
 """Where the shape of cloth is computed; it is smooth in between."""
 
@@ -28,6 +30,8 @@ class Patch:
 
     points: Array
     colour: Array
+    outward: Array
+    """How far the head's surface under each point (n, m) faces the camera, -1 to 1."""
 
 
 @dataclass(frozen=True)
@@ -36,27 +40,40 @@ class Drawing:
 
     pixels: NDArray[np.uint8]
     visible: float
-    """Share of the mask's cloth and straps that lies in the photo, unhidden."""
+    """Share of the cloth that faces the camera which lies in the photo, unhidden; about 0 to 1."""
     area: float
     """What of it is seen, in squared eye distances."""
 
 
-def draw_mask(pixels: NDArray[np.uint8], head: Head, look: MaskLook) -> Drawing:
-    """Return a photo (height, width, 3) with a mask on the face; the photo is left alone."""
-    light = measure_light(pixels, head)
+def draw_mask(
+    pixels: NDArray[np.uint8], head: Head, look: MaskLook, light: Light | None = None
+) -> Drawing:
+    """Return a photo (height, width, 3) with a mask on the face; the photo is left alone.
+
+    `light` is that of the photo, where it is known already; else it is measured.
+    """
+    light = light or measure_light(pixels, head)
     patches = [_cloth_patch(head, look, light), *_strap_patches(head, look, light)]
     window = _Window.around(patches, pixels.shape)
     if window is None:
         return Drawing(pixels.copy(), 0.0, 0.0)
-    colour, cover = _rasterise(patches, head, window)
+    colour, cover, cloth_cover = _rasterise(patches, head, window)
     rng = np.random.default_rng([look.seed, 1])
     result = pixels.copy()
     place = window.photo_slices()
     result[place] = _composite(pixels[place], colour, cover, head, light, rng)
-    whole = patches[0].points
-    spread = np.cross(np.gradient(whole, axis=1), np.gradient(whole, axis=0))[..., 2]
-    drawn = float(cover.sum())
-    return Drawing(result, drawn / max(float(np.abs(spread).sum()), 1.0), drawn / head.scale**2)
+    return Drawing(
+        result,
+        cloth_cover / max(_facing_area(patches[0].points), 1.0),
+        cloth_cover / head.scale**2,
+    )
+
+
+def _facing_area(points: Array) -> float:
+    """Return the pixels that cloth (n, m, 3) would cover if nothing hid it."""
+    across, down = np.gradient(points[..., :2], axis=1), np.gradient(points[..., :2], axis=0)
+    spread = across[..., 0] * down[..., 1] - across[..., 1] * down[..., 0]
+    return float(max(np.clip(spread, 0, None).sum(), np.clip(-spread, 0, None).sum()))
 
 
 def _cloth_patch(head: Head, look: MaskLook, light: Light) -> Patch:
@@ -67,8 +84,20 @@ def _cloth_patch(head: Head, look: MaskLook, light: Light) -> Patch:
         sheet(look, *np.meshgrid(_COARSE, (_COARSE + 1) / 2), head.long), down, across
     )
     reflects, relief = cloth(look, u, v)
-    placed = head.project(points)
-    return Patch(placed, _lit(points, reflects, relief, head, light))
+    colour = _lit(points, reflects, relief, head, light)
+    return Patch(head.project(points), colour, _outward(points, head))
+
+
+def _outward(points: Array, head: Head) -> Array:
+    """Return how far the head under points (n, m, 3) faces the camera: 1 straight at it, 0 edge-on.
+
+    The head counts as round about its upright axis.
+    """
+    away = points[..., (0, 2)] - (0.0, AXIS)
+    away = away / (np.linalg.norm(away, axis=-1, keepdims=True) + 1e-9)
+    rotation = head.rotation()
+    facing: Array = away @ rotation[2, (0, 2)]
+    return facing
 
 
 def _refined(points: Array, down: int, across: int) -> Array:
@@ -107,7 +136,7 @@ def _strap_patches(head: Head, look: MaskLook, light: Light) -> list[Patch]:
         reflects = np.broadcast_to(np.array(look.strap), points.shape)
         relief = np.broadcast_to(0.02 * np.sin(np.pi * share[..., 0]), points.shape[:2])
         colour = _lit(points, reflects, np.array(relief), head, light)
-        patches.append(Patch(head.project(points), colour))
+        patches.append(Patch(head.project(points), colour, _outward(points, head)))
     return patches
 
 
@@ -140,22 +169,28 @@ class _Window:
         return y * wide + x, inside
 
 
-def _rasterise(patches: list[Patch], head: Head, window: _Window) -> tuple[Array, Array]:
-    """Return colour (h, w, 3), weighed by cover, and cover (h, w) of what is nearest."""
-    hidden = _skin_points(head, patches[0])
-    points = [hidden, *(patch.points.reshape(-1, 3) for patch in patches)]
-    colours = [np.zeros_like(hidden), *(patch.colour.reshape(-1, 3) for patch in patches)]
-    solid = np.concatenate([np.full(len(part), number > 0) for number, part in enumerate(points)])
-    every, colour = np.concatenate(points), np.concatenate(colours)
+def _rasterise(patches: list[Patch], head: Head, window: _Window) -> tuple[Array, Array, float]:
+    """Return colour (h, w, 3), weighed by cover, and cover (h, w) of what is nearest.
+
+    The number is the pixels of the photo that cloth covers.
+    """
+    skin = _skin_points(head, patches[0])
+    # what lies on the far side of the head is hidden; a grid of skin points alone would leak
+    seen = [patch.outward.ravel() > _EDGE_ON for patch in patches]
+    points = [skin, *(p.points.reshape(-1, 3)[s] for p, s in zip(patches, seen, strict=True))]
+    colours = [p.colour.reshape(-1, 3)[s] for p, s in zip(patches, seen, strict=True)]
+    layer = np.concatenate([np.full(len(part), number) for number, part in enumerate(points)])
+    every, colour = np.concatenate(points), np.concatenate([np.zeros_like(skin), *colours])
     numbers, inside = window.fine(every)
     order = np.argsort(every[inside, 2], kind="stable")
     high, wide = (window.bottom - window.top) * _FINE, (window.right - window.left) * _FINE
     owner = np.full(high * wide, -1)
     owner[numbers[inside][order]] = np.flatnonzero(inside)[order]  # the nearest is written last
-    cover: Array = ((owner >= 0) & solid[owner]).astype(np.float64).reshape(high, wide)
+    owned = np.where(owner >= 0, layer[owner], 0)
+    cover: Array = (owned > 0).astype(np.float64).reshape(high, wide)
     painted: Array = colour[owner].reshape(high, wide, 3) * cover[..., None]
     cover, painted = _closed(cover, painted)
-    return _reduced(painted), _reduced(cover)
+    return _reduced(painted), _reduced(cover), float((owned == 1).sum()) / _FINE**2
 
 
 def _skin_points(head: Head, cloth_patch: Patch) -> Array:

@@ -30,14 +30,24 @@ def with_room(pixels: NDArray[np.uint8], head: Head) -> tuple[NDArray[np.uint8],
     after_y = int(np.clip(np.ceil(bottom - height), 0, limit_y))
     if not (before_x or before_y or after_x or after_y):
         return pixels, 0, 0
-    room = ((before_y, after_y), (before_x, after_x))
-    larger = np.pad(pixels, (*room, (0, 0)), mode="symmetric").astype(np.float64)
-    known = np.pad(np.ones((height, width)), room)
-    sigma = 0.12 * head.scale
-    soft = gaussian_filter(larger, (sigma, sigma, 0))
-    edge = np.clip(gaussian_filter(known, 0.25 * sigma) * 2, 0, 1) * (1 - known) + known
-    mixed = soft + (larger - soft) * edge[..., None]
-    return np.clip(np.rint(mixed), 0, 255).astype(np.uint8), before_x, before_y
+    added = (before_x, before_y, after_x, after_y)
+    room = ((before_y, after_y), (before_x, after_x), (0, 0))
+    larger = np.pad(pixels, room, mode="symmetric")
+    for turns, count in enumerate(added):
+        # seen with the added side on the left, the view of a turned array writes into it
+        _soften(np.rot90(larger, (0, 1, 2, 3)[turns]), count, 0.12 * head.scale)
+    return larger, before_x, before_y
+
+
+def _soften(photo: NDArray[np.uint8], count: int, sigma: float) -> None:
+    """Blur the first `count` columns of a photo (height, width, 3), in place, fading in."""
+    if not count:
+        return
+    strip = photo[:, : count + int(4 * sigma) + 1].astype(np.float64)
+    soft = gaussian_filter(strip, (sigma, sigma, 0))[:, :count]
+    share = np.clip((count - np.arange(count)) / (0.5 * sigma + 1), 0, 1)[None, :, None]
+    mixed = strip[:, :count] + (soft - strip[:, :count]) * share
+    photo[:, :count] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
 
 
 def _wanted(head: Head) -> tuple[float, float, float, float]:

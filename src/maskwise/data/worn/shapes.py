@@ -62,8 +62,8 @@ _CUTS: Final = {
 _SLIDES: Final = {
     "tip out": (0.77, 0.04, 0.12, 0.06),
     "nose out": (0.93, 0.07, 0.25, 0.1),
-    "askew": (0.78, 0.12, 0.2, 0.05),
-    "too small": (0.78, 0.1, 0.25, -0.1),
+    "askew": (0.86, 0.08, 0.2, 0.05),
+    "too small": (0.86, 0.08, 0.25, -0.1),
 }
 """Place -> height of the upper edge, how far it varies, how far sides and lower edge slide."""
 _PULLS: Final = {"mouth out": (1.33, 0.09, 0.82, 0.75), "under chin": (1.6, 0.14, 1.0, 0.7)}
