@@ -82,3 +82,20 @@ def test_scores_use_the_tasks_boundaries_whatever_trained() -> None:
     joint = joint_of(tasks)
     scores = validation_scores(task_codes(rows, labels), joint, tasks)
     assert scores["accuracy"] == scores["age_group_accuracy"] == 1
+
+
+def test_only_trained_tasks_choose_the_best_epoch() -> None:
+    words = ("wear", "incorrect", "not_wear")
+    rows = manifest_from_rows(
+        {"photo": word, "person": word, "age": 40, "source": "s", "mask": word, "gender": "male"}
+        for word in words
+    )
+    codes = task_codes(rows, LabelSettings())
+    tasks = {"mask": np.eye(3)[[0, 1, 1]], "gender": np.eye(2)[[1] * 3], "age_group": np.eye(3)}
+    joint = joint_of(tasks)
+    everything = validation_scores(codes, joint, tasks)
+    assert everything["score"] == everything["macro_f1"] == 0
+    assert validation_scores(codes, joint, tasks, ["mask"])["score"] == pytest.approx(2 / 3)
+    assert validation_scores(codes, joint, tasks, ["mask", "gender"])["score"] == pytest.approx(
+        1 / 3
+    )

@@ -1,6 +1,6 @@
 """All figures of one evaluation, as plain values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -32,23 +32,31 @@ _SCORES: dict[str, Callable[[Confusion], float]] = {
 }
 
 
-def validation_scores(codes: Codes, joint: NDArray[np.floating], tasks: Tasks) -> dict[str, float]:
+def validation_scores(
+    codes: Codes,
+    joint: NDArray[np.floating],
+    tasks: Tasks,
+    trained: Collection[str] = tuple(TASKS),
+) -> dict[str, float]:
     """Return the figures that training watches, flat, for the tasks that have known labels.
 
     'score' is macro-F1 over the classes where any photo carries all three labels, else the mean
-    of the tasks' balanced accuracies.
+    of the balanced accuracies. Where not all tasks are `trained` it is that mean over those.
     """
     scores: dict[str, float] = {}
     for task, words in TASKS.items():
         confusion = confusion_matrix(codes[task], tasks[task].argmax(axis=1), len(words))
         if confusion.any():
             scores |= {f"{task}_{name}": score(confusion) for name, score in _SCORES.items()}
-    balanced = [value for name, value in scores.items() if name.endswith("balanced_accuracy")]
+    names = [f"{task}_balanced_accuracy" for task in trained]
+    balanced = [scores[name] for name in names if name in scores]
     classes = confusion_matrix(class_codes(codes), joint.argmax(axis=1), NUM_CLASSES)
     if classes.any():
         scores["macro_f1"] = macro_f1(classes)
         scores["accuracy"] = accuracy(classes)
-    scores["score"] = scores.get("macro_f1", float(np.mean(balanced)) if balanced else 0.0)
+    scores["score"] = float(np.mean(balanced)) if balanced else 0.0
+    if classes.any() and set(trained) == set(TASKS):
+        scores["score"] = scores["macro_f1"]
     return scores
 
 

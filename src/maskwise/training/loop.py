@@ -249,7 +249,9 @@ class Trainer:
                 f"the weights gave no numbers after epoch {self._progress.epoch}; lower optim.lr"
             )
         codes = {task: values[rows] for task, values in self._data.task_codes.items()}
-        figures = validation_scores(codes, whole.joint, whole.tasks)
+        weights = self._settings.loss.task_weights.model_dump()
+        trained = [task for task, weight in weights.items() if weight]
+        figures = validation_scores(codes, whole.joint, whole.tasks, trained)
         return {**figures, "val_seconds": round(time.perf_counter() - start, 2)}
 
     def _weights(self) -> dict[str, torch.Tensor]:

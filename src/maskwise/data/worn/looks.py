@@ -11,13 +11,13 @@ Colour = tuple[float, float, float]
 """Share of light that is thrown back, per channel, 0 to 1 and linear."""
 
 KINDS: Final = {
-    "surgical": 0.44, "kf94": 0.12, "kn95": 0.09, "n95": 0.05, "sponge": 0.17, "cloth": 0.09,
-    "bandana": 0.04,
+    "surgical": 0.43, "kf94": 0.12, "kn95": 0.08, "n95": 0.05, "sponge": 0.16, "cloth": 0.09,
+    "bandana": 0.07,
 }  # fmt: skip
 """Kind of mask -> share. kf94 is boat-shaped, kn95 a beak, n95 a cup, sponge fits closely."""
 
 WRONG_PLACES: Final = {
-    "nose out": 0.4, "tip out": 0.06, "mouth out": 0.18, "under chin": 0.16, "one ear": 0.04,
+    "nose out": 0.4, "tip out": 0.05, "mouth out": 0.19, "under chin": 0.16, "one ear": 0.04,
     "askew": 0.05, "too small": 0.03, "too high": 0.03, "over the eyes": 0.03,
     "on the forehead": 0.02,
 }  # fmt: skip
@@ -60,6 +60,10 @@ class MaskLook:
     """Radians that the mask is turned on the face."""
     side: int
     """-1 or 1: the ear it hangs from, the side that hangs lower."""
+    bright: float
+    """Light on the mask as a share of that on the face."""
+    tied: bool
+    """Whether straps are seen; a bandana or scarf may lie without."""
     crumple: float
     """Depth of folds, 0 to 1."""
     seed: int
@@ -93,6 +97,8 @@ def plan_look(rng: np.random.Generator, state: MaskState) -> MaskLook:
         size=rng.uniform(0.62, 0.74) if place == "too small" else rng.normal(1.0, 0.045),
         tilt=_tilt(rng, place),
         side=int(rng.choice((-1, 1))),
+        bright=float(np.clip(rng.normal(1.0, 0.18), 0.6, 1.5)),
+        tied=kind != "bandana" or bool(rng.uniform() < 0.3),
         crumple=rng.uniform(0.4, 1.0) if pulled else rng.uniform(0.0, 0.6),
         seed=int(rng.integers(2**32)),
     )

@@ -84,7 +84,7 @@ def _cloth_patch(head: Head, look: MaskLook, light: Light) -> Patch:
         sheet(look, *np.meshgrid(_COARSE, (_COARSE + 1) / 2), head.long), down, across
     )
     reflects, relief = cloth(look, u, v)
-    colour = _lit(points, reflects, relief, head, light)
+    colour = _lit(points, reflects * look.bright, relief, head, light)
     return Patch(head.project(points), colour, _outward(points, head))
 
 
@@ -133,7 +133,7 @@ def _strap_patches(head: Head, look: MaskLook, light: Light) -> list[Patch]:
         ]
         share = np.linspace(0, 1, max(int(head.scale * 0.12 * _FINE / _STEP), 4))[:, None, None]
         points = edges[0] + (edges[1] - edges[0]) * share
-        reflects = np.broadcast_to(np.array(look.strap), points.shape)
+        reflects = np.broadcast_to(np.array(look.strap) * look.bright, points.shape)
         relief = np.broadcast_to(0.02 * np.sin(np.pi * share[..., 0]), points.shape[:2])
         colour = _lit(points, reflects, np.array(relief), head, light)
         patches.append(Patch(head.project(points), colour, _outward(points, head)))

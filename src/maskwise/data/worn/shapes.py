@@ -60,7 +60,7 @@ _CUTS: Final = {
 
 
 _SLIDES: Final = {
-    "tip out": (0.77, 0.04, 0.12, 0.06),
+    "tip out": (0.79, 0.03, 0.12, 0.06),
     "nose out": (0.93, 0.07, 0.25, 0.1),
     "askew": (0.86, 0.08, 0.2, 0.05),
     "too small": (0.86, 0.08, 0.25, -0.1),
@@ -117,7 +117,7 @@ def _placed(cut: Cut, look: MaskLook) -> Cut:
     """Return the cut moved to where the mask is worn."""
     lift = look.lift
     if look.place == "worn":
-        top = 0.3 - 0.26 * lift  # the lowest still covers the tip of the nose
+        top = 0.33 - 0.28 * lift  # the lowest still covers the tip of the nose
         return replace(cut, top=top, top_side=max(cut.top_side, top + 0.06))
     if look.place in _SLIDES:
         top, rise, sides, below = _SLIDES[look.place]
@@ -203,6 +203,8 @@ def _hanging(cut: Cut, look: MaskLook, u: Array, v: Array, long: float) -> Array
 
 def straps(look: MaskLook, long: float) -> list[Array]:
     """Return the straps as ribbons (n, 2, 3): two long edges each."""
+    if not look.tied:
+        return []
     sides = (look.side,) if look.place == "one ear" else (-1, 1)
     return [_strap(look, side, top, long) for side in sides for top in (True, False)]
 
