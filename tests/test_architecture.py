@@ -45,7 +45,7 @@ def test_light_modules_import_without_torch() -> None:
 def test_architecture_page_marks_the_light_modules() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()
     for name in light_modules():
-        if name.count(".") > 1 and not name.endswith(("drawn", "charts")):
+        if name.count(".") > 1 and not name.endswith(("drawn", "worn", "charts")):
             line = next(text for text in page.splitlines() if f"{name.split('.')[-1]}.py" in text)
             assert " light " in line, name
 

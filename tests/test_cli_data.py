@@ -250,7 +250,7 @@ def test_check_fails_loudly_for_every_kind_of_leak(kind: str, data: Command, fol
 
 @pytest.mark.parametrize(
     "words",
-    [("--folds", "1"), ("--val", "0"), ("--val", "nan"), ("--seed", "-1"), ("--out", "m.txt")],
+    [("--folds", "1"), ("--val", "1"), ("--val", "nan"), ("--seed", "-1"), ("--out", "m.txt")],
     ids=" ".join,
 )
 def test_split_refuses_and_leaves_the_manifest(
