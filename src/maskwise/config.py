@@ -114,7 +114,7 @@ class ModelSettings(_Section):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the hidden layer of an MLP head that is dropped in training."""
     pretrained: str = "auto"
-    """auto: an installed weight package, else timm's hub; hub; none: a random start; or a file."""
+    """auto: an installed weight package, else timm's hub; hub; none: random; a file; or a run."""
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Stochastic depth of the backbone: share of its blocks that are skipped, in training."""
 

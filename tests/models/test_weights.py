@@ -8,15 +8,18 @@ import pytest
 import timm
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_sample_images
 from timm.data import ImageNetInfo
 from torch import nn
+from typer.testing import CliRunner
 
+from maskwise.cli import app
 from maskwise.config import ModelSettings
 from maskwise.errors import SettingsError, WeightsError
 from maskwise.models import backbone as backbones
 from maskwise.models.backbone import build_backbone, feature_count, load_pretrained
+from maskwise.models.bundle import find_bundle
 from maskwise.models.heads import FaceModel
 from maskwise.models.weights import packaged_weights
 
@@ -107,6 +110,24 @@ def test_weights_from_a_file(tmp_path: Path, suffix: str) -> None:
     assert load_pretrained(model, settings, SIZE) == str(path)
     for key, value in model.state_dict().items():
         assert torch.equal(value, source.state_dict()[key])
+
+
+def test_weights_from_a_run(tmp_path: Path, manifest: Path, tiny: list[str]) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    train = ["train", str(manifest), *tiny, "train.epochs=1", "--out"]
+    assert CliRunner().invoke(app, [*train, str(first)]).exit_code == 0
+    for place in (first, first / "best", first / "last"):
+        model = build_backbone("test_efficientnet", SIZE)
+        settings = ModelSettings(backbone="test_efficientnet", pretrained=str(place))
+        assert load_pretrained(model, settings, SIZE) == str(place)
+        trained = load_file(find_bundle(place) / "model.safetensors")
+        for key, value in model.state_dict().items():
+            assert torch.equal(value, trained[f"backbone.{key}"])
+    words = [*train, str(second), f"model.pretrained={first}"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert str(first) in (second / "best" / "README.md").read_text()
+    with pytest.raises(WeightsError, match="holds no finished model"):
+        load_pretrained(model, settings.model_copy(update={"pretrained": str(tmp_path)}), SIZE)
 
 
 class _Evil:

