@@ -19,6 +19,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from maskwise.data.boxes import overlap
 from maskwise.data.faces import DETECTORS, Detector, Face, open_detector
 from maskwise.errors import DetectorError
 from maskwise.labels import MaskState
@@ -47,19 +48,6 @@ def read_truth(scenes: Path) -> dict[Path, list[Truth]]:
             left, top, right, bottom = (float(row[edge]) for edge in EDGES)
             truth[scenes / row["file"]].append(Truth(row["mask"], (left, top, right, bottom)))
     return truth
-
-
-def overlap(one: Box, other: Box) -> float:
-    """Return the intersection over union of two boxes."""
-    across = min(one[2], other[2]) - max(one[0], other[0])
-    down = min(one[3], other[3]) - max(one[1], other[1])
-    common = max(across, 0) * max(down, 0)
-    return common / (area(one) + area(other) - common)
-
-
-def area(box: Box) -> float:
-    """Return the area of a box."""
-    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def matched(faces: list[Face], truth: list[Truth]) -> list[Truth]:
