@@ -4,8 +4,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from PIL import Image
 
+from maskwise.data.derived import derive_set
 from maskwise.data.duplicates import find_twins, fingerprint_photos
+from maskwise.data.faces import open_detector
+from maskwise.data.masks import MaskStep, person_folders
 from maskwise.data.options import ImportOptions
 from maskwise.data.sources import detect_layout, import_source
 from maskwise.data.split import check_leaks, split_manifest
@@ -66,3 +70,19 @@ def test_about_one_face_in_seventeen_has_a_twin(sets: dict[str, pl.DataFrame]) -
     split = split_manifest(frame, twins)
     check_leaks(split, prints.digests, twins)
     assert 0.18 < (split["fold"] == "val").mean() < 0.22  # type: ignore[operator]
+
+
+def test_masks_are_drawn_on_real_faces(sets: dict[str, pl.DataFrame], tmp_path: Path) -> None:
+    detectors = REAL.parent / "models"
+    bare = pl.concat([sets[name].sample(6, seed=3) for name in ("utkface", "asian_decades")])
+    step = MaskStep("yunet", detectors, wear=2, incorrect=1, bare=1, seed=0)
+    made = derive_set(bare, tmp_path / "out", step, 0, stems=person_folders(bare))
+    assert len(made.frame) == 4 * len(bare)
+    assert made.errors() == []
+    for column in ("person", "gender", "age", "age_group"):
+        assert made.frame[column][::4].equals(bare[column])
+    found = [open_detector("yunet", detectors).find(Image.open(p)) for p in made.frame["photo"]]
+    assert sum(map(bool, found)) >= 0.9 * len(found)
+    again = derive_set(bare, tmp_path / "again", step, 0, stems=person_folders(bare))
+    pairs = zip(made.frame["photo"], again.frame["photo"], strict=True)
+    assert all(Path(one).read_bytes() == Path(other).read_bytes() for one, other in pairs)
