@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from maskwise.data.faces import Face, points_problem
@@ -254,3 +255,17 @@ def test_room_goes_on_like_the_photo() -> None:
     below = larger[200:, 80, 0].astype(int)
     assert abs(below[0] - 199) < 6  # no step at the border
     assert np.abs(np.diff(below)).max() <= 4
+
+
+@pytest.mark.parametrize("place", ["worn", "under chin"])
+def test_a_large_face_gets_the_mask_of_a_small_one(place: str) -> None:
+    small = photo()
+    large = np.asarray(Image.fromarray(small).resize((1600, 2000), Image.Resampling.BICUBIC))
+    head = replace(HEAD, x=800.0, y=800.0, scale=10 * SCALE)
+    chosen = look(kind="surgical", place=place)
+    one, other = draw_mask(small, HEAD, chosen), draw_mask(large, head, chosen)
+    assert other.area == pytest.approx(one.area, rel=0.05)
+    assert other.visible == pytest.approx(one.visible, rel=0.05)
+    reduced = np.asarray(Image.fromarray(other.pixels).resize((160, 200), Image.Resampling.BOX))
+    assert np.abs(reduced.astype(float) - one.pixels).mean() < 2.5
+    np.testing.assert_array_equal(other.pixels[:500], large[:500])

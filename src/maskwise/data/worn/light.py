@@ -15,6 +15,8 @@ _SKIN: Final = np.array([1.42, 0.92, 0.68])
 """Linear colour of skin in white light, of luminance 1."""
 _REACH: Final = 3.0
 """Eye distances about the eyes in which light is measured."""
+_LARGEST: Final = 150.0
+"""Pixels between the eyes up to which every pixel is looked at."""
 _SKIN_REFLECTS: Final = (0.14, 0.36)
 _COLOURLESS: Final = 4.0
 """Deviation of tints, in values 0..255, below which a photo has no colours."""
@@ -45,14 +47,17 @@ def measure_light(pixels: NDArray[np.uint8], head: Head) -> Light:
     """Return the light on a face in a photo (height, width, 3)."""
     places, normals = _skin(head)
     near, left, top = _window(pixels, head)
-    places = places - (left, top)
+    # of a large face every few pixels say enough
+    step = max(int(head.scale / _LARGEST), 1)
+    near, scale = near[::step, ::step], head.scale / step
+    places = (places - (left, top)) / step
     height, width = near.shape[:2]
     inside = (places[:, 0] >= 0) & (places[:, 0] < width) & (places[:, 1] >= 0)
     inside &= places[:, 1] < height
     if inside.sum() < 20:
         return Light(np.full(3, 0.5), np.zeros(2), colourless=False, blur=0.8, noise=2.0)
     linear = (near.astype(np.float64) / 255) ** GAMMA
-    soft = gaussian_filter(linear, (0.03 * head.scale, 0.03 * head.scale, 0))
+    soft = gaussian_filter(linear, (0.03 * scale, 0.03 * scale, 0))
     where = places[inside, 1::-1].T
     skin = np.stack([map_coordinates(soft[..., c], where, order=1) for c in range(3)], axis=1)
     luminance = np.maximum(skin @ _LUMA, 1e-4)
@@ -63,7 +68,7 @@ def measure_light(pixels: NDArray[np.uint8], head: Head) -> Light:
         _white(np.median(skin, axis=0), linear, colourless=colourless),
         _slope(np.log(luminance), normals[inside]),
         colourless=colourless,
-        blur=_softness(grey, head, head.x - left, head.y - top),
+        blur=step * _softness(grey, (head.x - left) / step, (head.y - top) / step, scale),
         noise=_grain(grey, places[inside]),
     )
 
@@ -121,9 +126,11 @@ def _slope(values: Array, normals: Array) -> Array:
     return np.clip(found[1:], -1.6, 1.6)
 
 
-def _softness(grey: Array, head: Head, x: float, y: float) -> float:
-    """Return the sigma of the softest step that explains the sharpest edge about the eyes."""
-    reach = head.scale
+def _softness(grey: Array, x: float, y: float, reach: float) -> float:
+    """Return the sigma of the softest step that explains the sharpest edge about the eyes.
+
+    They lie about `x`, `y`, and `reach` pixels apart.
+    """
     top, bottom = (int(np.clip(y + d * reach, 0, grey.shape[0])) for d in (-0.7, 0.5))
     left, right = (int(np.clip(x + d * reach, 0, grey.shape[1])) for d in (-1.0, 1.0))
     patch = grey[top:bottom, left:right]

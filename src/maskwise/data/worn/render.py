@@ -1,10 +1,13 @@
 """Draws a mask into a photo: surfaces to pixels, lit, softened and grained like the photo."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.ndimage import gaussian_filter, grey_closing, shift
 
 from maskwise.data.worn.cloth import cloth
@@ -18,6 +21,8 @@ _FINE: Final = 2
 _STEP: Final = 1.2
 """Pixels of the drawing between neighbouring points of a surface."""
 _MOST_POINTS: Final = 900
+_LARGEST: Final = 150.0
+"""Pixels between the eyes up to which `_MOST_POINTS` leave no holes."""
 _EDGE_ON: Final = -0.12
 """What faces away from the camera by more lies behind the head."""
 _COARSE: Final = np.linspace(-1, 1, 65)
@@ -53,19 +58,23 @@ def draw_mask(
     `light` is that of the photo, where it is known already; else it is measured.
     """
     light = light or measure_light(pixels, head)
-    patches = [_cloth_patch(head, look, light), *_strap_patches(head, look, light)]
-    window = _Window.around(patches, pixels.shape)
+    shrink = min(_LARGEST / head.scale, 1.0)  # a larger face is drawn smaller, then enlarged
+    small = replace(head, x=head.x * shrink, y=head.y * shrink, scale=head.scale * shrink)
+    patches = [_cloth_patch(small, look, light), *_strap_patches(small, look, light)]
+    window = _Window.around(patches, [math.ceil(side * shrink) for side in pixels.shape[:2]])
     if window is None:
         return Drawing(pixels.copy(), 0.0, 0.0)
-    colour, cover, cloth_cover = _rasterise(patches, head, window)
+    colour, cover, cloth_cover = _rasterise(patches, small, window)
+    rows, columns = window.photo_slices(shrink, pixels.shape)
+    layer = _layer(colour, cover, small, light.blur * shrink)
+    layer = layer.resized(rows.stop - rows.start, columns.stop - columns.start)
     rng = np.random.default_rng([look.seed, 1])
     result = pixels.copy()
-    place = window.photo_slices()
-    result[place] = _composite(pixels[place], colour, cover, head, light, rng)
+    result[rows, columns] = _laid_over(pixels[rows, columns], layer, light.noise, rng)
     return Drawing(
         result,
         cloth_cover / max(_facing_area(patches[0].points), 1.0),
-        cloth_cover / head.scale**2,
+        cloth_cover / small.scale**2,
     )
 
 
@@ -150,15 +159,18 @@ class _Window:
     bottom: int
 
     @classmethod
-    def around(cls, patches: list[Patch], shape: tuple[int, ...]) -> "_Window | None":
+    def around(cls, patches: list[Patch], shape: Sequence[int]) -> "_Window | None":
         points = np.concatenate([patch.points[..., :2].reshape(-1, 2) for patch in patches])
         low, high = np.floor(points.min(axis=0)) - 8, np.ceil(points.max(axis=0)) + 8
         left, top = (int(max(value, 0)) for value in low)
         right, bottom = int(min(high[0], shape[1])), int(min(high[1], shape[0]))
         return cls(left, top, right, bottom) if right > left and bottom > top else None
 
-    def photo_slices(self) -> tuple[slice, slice]:
-        return slice(self.top, self.bottom), slice(self.left, self.right)
+    def photo_slices(self, shrink: float, shape: Sequence[int]) -> tuple[slice, slice]:
+        """Return rows and columns of a photo of which this is a window in a smaller copy."""
+        edges = (self.top, self.bottom, self.left, self.right)
+        top, bottom, left, right = (round(edge / shrink) for edge in edges)
+        return slice(top, min(bottom, shape[0])), slice(left, min(right, shape[1]))
 
     def fine(self, points: Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Return the drawing's flat pixel numbers of points (..., 3), and which lie in it."""
@@ -221,25 +233,48 @@ def _reduced(values: Array) -> Array:
     return reduced
 
 
-def _composite(
-    photo: NDArray[np.uint8],
-    colour: Array,
-    cover: Array,
-    head: Head,
-    light: Light,
-    rng: np.random.Generator,
-) -> NDArray[np.uint8]:
-    """Return the photo with the mask, its shadow, and the photo's own softness and grain."""
-    blur = (light.blur, light.blur)
+@dataclass(frozen=True)
+class _Layer:
+    """What is laid over a photo, each (h, w): colours 0..255 (h, w, 3), cover and shadow 0..1."""
+
+    shown: Array
+    cover: Array
+    shadow: Array
+
+    def resized(self, height: int, width: int) -> "_Layer":
+        """Return the layer at another size."""
+        if self.cover.shape == (height, width):
+            return self
+        planes = [*np.moveaxis(self.shown, 2, 0), self.cover, self.shadow]
+        red, green, blue, cover, shadow = (
+            np.asarray(
+                Image.fromarray(plane.astype(np.float32)).resize(
+                    (width, height), Image.Resampling.BILINEAR
+                )
+            )
+            for plane in planes
+        )
+        return _Layer(np.stack([red, green, blue], axis=2), cover, shadow)
+
+
+def _layer(colour: Array, cover: Array, head: Head, blur: float) -> _Layer:
+    """Return a mask as the photo shows it: as soft as the photo, with its shadow on the face."""
     cover = gaussian_filter(cover, blur)
-    colour = gaussian_filter(colour, (*blur, 0)) / np.maximum(cover, 1e-6)[..., None]
-    shown = 255 * _shoulder(colour) ** (1 / GAMMA)
-    grain = gaussian_filter(rng.normal(0, 1, cover.shape), 0.6)[..., None] * 2.1
-    shown = shown + grain * light.noise
+    colour = gaussian_filter(colour, (blur, blur, 0)) / np.maximum(cover, 1e-6)[..., None]
     fall = 0.05 * head.scale
-    shadow = gaussian_filter(shift(cover, (0.6 * fall, 0), order=1, mode="nearest"), fall)
-    ground = photo * (1 - 0.3 * shadow * (1 - cover))[..., None]
-    mixed = ground + (shown - ground) * np.clip(cover, 0, 1)[..., None]
+    fallen = shift(cover, (0.6 * fall, 0), order=1, mode="nearest")
+    shown = 255 * _shoulder(colour) ** (1 / GAMMA)
+    return _Layer(shown, np.clip(cover, 0, 1), gaussian_filter(fallen, fall))
+
+
+def _laid_over(
+    photo: NDArray[np.uint8], layer: _Layer, noise: float, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Return the photo under a layer with the photo's grain."""
+    grain = gaussian_filter(rng.normal(0, 1, layer.cover.shape), 0.6)[..., None] * 2.1
+    shown = layer.shown + grain * noise
+    ground = photo * (1 - 0.3 * layer.shadow * (1 - layer.cover))[..., None]
+    mixed = ground + (shown - ground) * layer.cover[..., None]
     drawn: NDArray[np.uint8] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
     return drawn
 

@@ -4,6 +4,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from maskwise.data.worn.head import Head, surface
@@ -11,6 +12,8 @@ from maskwise.data.worn.head import Head, surface
 _BELOW: Final = 2.35
 """Height on the face down to which a photo is continued: the neck under the chin."""
 _BESIDE: Final = 1.25
+_SHARPEST: Final = 12.0
+"""Pixels of blur up to which every pixel is blurred; wider blurs work on a smaller copy."""
 _MOST: Final = 0.3
 """Largest share of the photo's side that is added on a side."""
 
@@ -43,10 +46,16 @@ def _soften(photo: NDArray[np.uint8], count: int, sigma: float) -> None:
     """Blur the first `count` columns of a photo (height, width, 3), in place, fading in."""
     if not count:
         return
-    strip = photo[:, : count + int(4 * sigma) + 1].astype(np.float64)
-    soft = gaussian_filter(strip, (sigma, sigma, 0))[:, :count]
+    strip = photo[:, : count + int(4 * sigma) + 1]
+    step = max(int(sigma / _SHARPEST), 1)  # a wide blur needs few pixels
+    size = (max(strip.shape[1] // step, 1), max(strip.shape[0] // step, 1))
+    small = np.asarray(Image.fromarray(strip).resize(size, Image.Resampling.BOX), dtype=np.float64)
+    blurred = gaussian_filter(small, (sigma / step, sigma / step, 0))
+    soft = np.asarray(Image.fromarray(np.rint(blurred).astype(np.uint8)).resize(strip.shape[1::-1]))
+    soft = soft[:, :count]
     share = np.clip((count - np.arange(count)) / (0.5 * sigma + 1), 0, 1)[None, :, None]
-    mixed = strip[:, :count] + (soft - strip[:, :count]) * share
+    sharp = strip[:, :count].astype(np.float64)
+    mixed = sharp + (soft - sharp) * share
     photo[:, :count] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
 
 
