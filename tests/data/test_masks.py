@@ -289,3 +289,21 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is_written(
         result = invoke("mask", manifest, "--out", place, exit_code=2)
         assert "originals are never touched" in str(result.exception)
     assert files(source.photos) == source.before
+
+
+def test_a_sample_of_people_is_the_same_in_any_company() -> None:
+    rows = [{"photo": f"{n}", "person": f"p{n // 2}", "source": "s"} for n in range(80)]
+    frame = manifest_from_rows(rows)
+    chosen = masks.sample_people(frame, 12, seed=3)
+    assert chosen["person"].n_unique() == 12
+    assert len(chosen) == 24
+    few = frame.filter(pl.col("person").is_in(chosen["person"].to_list()) | (pl.col("photo") < "3"))
+    assert masks.sample_people(few, 12, seed=3).equals(chosen)
+    assert not masks.sample_people(frame, 12, seed=4).equals(chosen)
+    assert masks.sample_people(frame, 99, seed=3).equals(frame)
+
+
+def test_the_command_draws_on_a_sample(source: Source, tmp_path: Path) -> None:
+    words = ["--out", tmp_path / "out", "--people", 2, "--workers", 0, "--wear", 1]
+    invoke("mask", source.folder / "m.csv", *words)
+    assert read_manifest(tmp_path / "out" / "manifest.csv")["person"].n_unique() <= 2

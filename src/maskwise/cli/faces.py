@@ -61,6 +61,9 @@ def mask(
     wear: Annotated[int, typer.Option(min=0, help="Photos a face with a mask worn right.")] = 5,
     incorrect: Annotated[int, typer.Option(min=0, help="Photos with one worn wrong.")] = 1,
     bare: Annotated[int, typer.Option(min=0, help="Photos without a mask.")] = 1,
+    people: Annotated[
+        int | None, typer.Option(min=1, help="Draw on so many people only, chosen by the seed.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
     detector: DetectorName = "auto",
     detectors: Detectors = None,
@@ -75,7 +78,7 @@ def mask(
     import polars as pl
 
     from maskwise.data.manifest import read_manifest
-    from maskwise.data.masks import MaskStep, bare_rows, person_folders
+    from maskwise.data.masks import MaskStep, bare_rows, person_folders, sample_people
     from maskwise.errors import ManifestError, SettingsError
 
     if not wear + incorrect + bare:
@@ -84,10 +87,13 @@ def mask(
     bare_frame = bare_rows(frame)
     if bare_frame.is_empty():
         raise ManifestError(f"{manifest} has no bare face: every photo shows a mask")
+    left_out = len(frame) - len(bare_frame)
+    if people:
+        bare_frame = sample_people(bare_frame, people, seed)
     name = _open(detector, detectors)
     if name == "none":
         raise SettingsError("--detector none: masks can be drawn only where a face is found")
-    left_out, unknown = len(frame) - len(bare_frame), bare_frame["mask"].null_count()
+    unknown = bare_frame["mask"].null_count()
     if left_out:
         console().print(f"{left_out} photos with a mask are left out")
     if unknown:

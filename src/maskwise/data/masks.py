@@ -56,6 +56,13 @@ def bare_rows(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.filter(pl.col("mask").is_null() | (pl.col("mask") == MaskState.NOT_WEAR))
 
 
+def sample_people(frame: pl.DataFrame, count: int, seed: int) -> pl.DataFrame:
+    """Return the rows of `count` people, the same ones for a seed whatever else is in the frame."""
+    people = frame["person"].unique().to_list()
+    ranked = sorted(people, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
+    return frame.filter(pl.col("person").is_in(ranked[:count]))
+
+
 def person_folders(frame: pl.DataFrame) -> list[str]:
     """Return for each row the folder of its person, and the number of the person's photo (0..)."""
     numbers: dict[str, int] = {}
