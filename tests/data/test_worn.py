@@ -92,6 +92,26 @@ def test_head_is_found_from_five_points_and_the_box(pose: dict[str, float]) -> N
     assert (found.x, found.y) == pytest.approx((head.x, head.y), abs=0.04 * head.scale)
 
 
+@pytest.mark.parametrize("roll", [0.0, 0.4])
+def test_a_low_nose_lowers_the_mask_that_must_cover_or_free_it(roll: float) -> None:
+    face = seen_face(replace(HEAD, roll=roll))
+    down = 0.08 * SCALE
+    x, y = face.points[2]
+    moved = (x - down * math.sin(roll), y + down * math.cos(roll))
+    lower = replace(face, points=(*face.points[:2], moved, *face.points[3:]))
+    low = fit_head(lower)
+    assert low.nose > fit_head(face).nose + 0.015
+    tip = low.project(np.array([0.0, low.nose * low.long, 0.5]))[:2]
+    assert tip == pytest.approx(np.array(moved), abs=0.02 * SCALE)
+    head = replace(HEAD, nose=NOSE_TIP + 0.1)
+    for place in ("worn", "nose out"):
+        edges = [
+            np.abs(drawn(photo(), of, place=place) - photo()).sum(axis=2)[:, 80].argmax()
+            for of in (HEAD, head)
+        ]
+        assert edges[1] - edges[0] == pytest.approx(0.1 * SCALE, abs=2)
+
+
 @pytest.mark.parametrize("degrees", [0, 180, 90])
 @pytest.mark.parametrize("apart", [(0.12, 0.05), (0.02, 0.02)])
 def test_a_profile_gives_a_turned_head(apart: tuple[float, float], degrees: float) -> None:

@@ -37,6 +37,8 @@ _NOSE_LEVELS: Final = np.array([-0.1, 0.05, 0.3, 0.6, NOSE_TIP, 0.8, 0.9])
 _NOSE: Final = np.array([0.0, 0.1, 0.26, 0.42, 0.46, 0.22, 0.0])
 _NOSE_WIDTH: Final = 0.2
 
+_NOSE_STANDS: Final = 0.5
+"""z of the tip of the nose."""
 _PRIOR_YAW: Final = 0.7
 _PRIOR_PITCH: Final = 0.18
 _PRIOR_SHAPE: Final = 0.1
@@ -61,6 +63,8 @@ class Head:
     """Width of the face as a share of the average."""
     long: float
     """Length of the lower face as a share of the average."""
+    nose: float = NOSE_TIP
+    """Height of the tip of the nose, where `long` is taken away."""
 
     def project(self, points: Array) -> Array:
         """Return pixels and depth (..., 3) of points (..., 3); larger depth is nearer."""
@@ -71,10 +75,6 @@ class Head:
     def rotation(self) -> Array:
         """Return the rotation (3, 3) from the head's axes to those of the photo."""
         return _rotation(self.roll, self.yaw, self.pitch)
-
-    def level(self, y: float) -> float:
-        """Return the height on this head of a height `y` on the average face."""
-        return y if y <= 0 else y * self.long
 
 
 def surface(turn: Array, y: Array, long: float = 1.0, nose: bool = True) -> Array:
@@ -137,7 +137,7 @@ def fit_head(face: Face) -> Head:
             [
                 (-0.5, 0.0, 0.0),
                 (0.5, 0.0, 0.0),
-                (0.0, NOSE_TIP * (0.5 + 0.5 * long), 0.5),
+                (0.0, NOSE_TIP * (0.5 + 0.5 * long), _NOSE_STANDS),
                 (-0.4 * mouth, MOUTH * long, 0.16),
                 (0.4 * mouth, MOUTH * long, 0.16),
                 (0.0, CHIN * long, 0.1),
@@ -162,6 +162,20 @@ def fit_head(face: Face) -> Head:
     trust = max(1 - abs(yaw) / 0.5, 0.0) if upright else 0.0
     wide = 1 + trust * (float(np.clip((right - left) / seen, 0.88, 1.12)) - 1)
     return Head(
-        x, y, scale, turn, float(np.clip(yaw, -1.1, 1.1)), float(np.clip(pitch, -0.6, 0.6)),
-        wide, float(np.clip(long, 0.8, 1.2)),
-    )  # fmt: skip
+        x,
+        y,
+        scale,
+        turn,
+        yaw=float(np.clip(yaw, -1.1, 1.1)),
+        pitch=float(np.clip(pitch, -0.6, 0.6)),
+        wide=wide,
+        long=float(np.clip(long, 0.8, 1.2)),
+        nose=_nose_level(points[2] - (x, y), scale, turn, pitch, long),
+    )
+
+
+def _nose_level(way: Array, scale: float, roll: float, pitch: float, long: float) -> float:
+    """Return the height of the nose's tip from the way to it (2,), in pixels."""
+    down = (np.cos(roll) * way[1] - np.sin(roll) * way[0]) / scale
+    height = (down - _NOSE_STANDS * np.sin(pitch)) / np.cos(pitch)
+    return float(np.clip(height / long, NOSE_TIP - 0.1, NOSE_TIP + 0.12))

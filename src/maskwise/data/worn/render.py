@@ -89,9 +89,7 @@ def _cloth_patch(head: Head, look: MaskLook, light: Light) -> Patch:
     pixel = head.scale * _FINE / _STEP
     across, down = (int(np.clip(length * pixel, 24, _MOST_POINTS)) for length in (2.9, 2.0))
     u, v = np.meshgrid(np.linspace(-1, 1, across), np.linspace(0, 1, down))
-    points = _refined(
-        sheet(look, *np.meshgrid(_COARSE, (_COARSE + 1) / 2), head.long), down, across
-    )
+    points = _refined(sheet(look, *np.meshgrid(_COARSE, (_COARSE + 1) / 2), head), down, across)
     reflects, relief = cloth(look, u, v)
     colour = _lit(points, reflects * look.bright, relief, head, light)
     return Patch(head.project(points), colour, _outward(points, head))
@@ -133,7 +131,7 @@ def _lit(points: Array, reflects: Array, relief: Array, head: Head, light: Light
 
 def _strap_patches(head: Head, look: MaskLook, light: Light) -> list[Patch]:
     patches = []
-    for ribbon in straps(look, head.long):
+    for ribbon in straps(look, head):
         along = np.linspace(0, len(ribbon) - 1, int(np.clip(head.scale * _FINE * 2, 60, 900)))
         steps = np.arange(len(ribbon))
         edges = [

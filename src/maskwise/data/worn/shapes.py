@@ -7,7 +7,9 @@ import numpy as np
 
 from maskwise.data.worn.head import (
     CHIN,
+    NOSE_TIP,
     Array,
+    Head,
     front_line,
     half_width,
     nose_height,
@@ -76,12 +78,9 @@ _RAISES: Final = {
 """Place -> height of the upper edge, how far it varies, height of the cloth."""
 
 
-def sheet(look: MaskLook, u: Array, v: Array, long: float) -> Array:
-    """Return points (..., 3) of the cloth at `u` (-1..1 across) and `v` (0..1 down).
-
-    `long` is the head's length of the lower face.
-    """
-    cut = _placed(_sized(_CUTS[look.kind], look), look)
+def sheet(look: MaskLook, u: Array, v: Array, head: Head) -> Array:
+    """Return points (..., 3) of the cloth on a head at `u` (-1..1 across) and `v` (0..1 down)."""
+    cut, long = _placed(_sized(_CUTS[look.kind], look), look, head.nose - NOSE_TIP), head.long
     if look.place == "one ear":
         return _hanging(cut, look, u, v, long)
     bend = np.abs(u)
@@ -113,15 +112,15 @@ def _sized(cut: Cut, look: MaskLook) -> Cut:
     )
 
 
-def _placed(cut: Cut, look: MaskLook) -> Cut:
-    """Return the cut moved to where the mask is worn."""
+def _placed(cut: Cut, look: MaskLook, lower: float) -> Cut:
+    """Return the cut moved to where the mask is worn; the nose's tip sits `lower` than usual."""
     lift = look.lift
     if look.place == "worn":
-        top = 0.33 - 0.28 * lift  # the lowest still covers the tip of the nose
+        top = 0.33 - 0.28 * lift + lower  # the lowest still covers the tip of the nose
         return replace(cut, top=top, top_side=max(cut.top_side, top + 0.06))
     if look.place in _SLIDES:
         top, rise, sides, below = _SLIDES[look.place]
-        return _slid(cut, top - rise * lift, sides, below)
+        return _slid(cut, top - rise * lift + lower, sides, below)
     if look.place in _PULLS:
         top, top_rise, side, height = _PULLS[look.place]
         return _pulled(cut, top - top_rise * lift, side - 0.1 * lift, height)
@@ -201,19 +200,20 @@ def _hanging(cut: Cut, look: MaskLook, u: Array, v: Array, long: float) -> Array
     return np.stack([x, y + 0.12 * look.lift, z], axis=-1)
 
 
-def straps(look: MaskLook, long: float) -> list[Array]:
+def straps(look: MaskLook, head: Head) -> list[Array]:
     """Return the straps as ribbons (n, 2, 3): two long edges each."""
     if not look.tied:
         return []
     sides = (look.side,) if look.place == "one ear" else (-1, 1)
-    return [_strap(look, side, top, long) for side in sides for top in (True, False)]
+    return [_strap(look, side, top, head) for side in sides for top in (True, False)]
 
 
-def _strap(look: MaskLook, side: int, top: bool, long: float) -> Array:
+def _strap(look: MaskLook, side: int, top: bool, head: Head) -> Array:
+    long = head.long
     corner = np.array([float(side)]), np.array([0.04 if top else 0.95])
     if look.place == "one ear":
         corner = np.array([-1.0]), np.array([0.1 if top else 0.9])
-    start = sheet(look, *corner, long)[0]
+    start = sheet(look, *corner, head)[0]
     high, low = _ear_heights(look)
     end = surface(np.array(side * _EAR), np.array((high if top else low) * long), long, nose=False)
     share = np.linspace(0, 1, 40)[:, None]
