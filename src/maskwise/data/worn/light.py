@@ -15,8 +15,8 @@ _SKIN: Final = np.array([1.42, 0.92, 0.68])
 """Linear colour of skin in white light, of luminance 1."""
 _REACH: Final = 3.0
 """Eye distances about the eyes in which light is measured."""
-_LARGEST: Final = 150.0
-"""Pixels between the eyes up to which every pixel is looked at."""
+LARGEST: Final = 150.0
+"""Pixels between the eyes up to which every pixel is looked at, and drawn."""
 _SKIN_REFLECTS: Final = (0.14, 0.36)
 _COLOURLESS: Final = 4.0
 """Deviation of tints, in values 0..255, below which a photo has no colours."""
@@ -48,7 +48,7 @@ def measure_light(pixels: NDArray[np.uint8], head: Head) -> Light:
     places, normals = _skin(head)
     near, left, top = _window(pixels, head)
     # of a large face every few pixels say enough
-    step = max(int(head.scale / _LARGEST), 1)
+    step = max(int(head.scale / LARGEST), 1)
     near, scale = near[::step, ::step], head.scale / step
     places = (places - (left, top)) / step
     height, width = near.shape[:2]

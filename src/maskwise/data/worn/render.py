@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter, grey_closing, shift
 
 from maskwise.data.worn.cloth import cloth
 from maskwise.data.worn.head import AXIS, Array, Head, surface
-from maskwise.data.worn.light import GAMMA, Light, measure_light, surface_normals
+from maskwise.data.worn.light import GAMMA, LARGEST, Light, measure_light, surface_normals
 from maskwise.data.worn.looks import MaskLook
 from maskwise.data.worn.shapes import sheet, straps
 
@@ -21,8 +21,7 @@ _FINE: Final = 2
 _STEP: Final = 1.2
 """Pixels of the drawing between neighbouring points of a surface."""
 _MOST_POINTS: Final = 900
-_LARGEST: Final = 150.0
-"""Pixels between the eyes up to which `_MOST_POINTS` leave no holes."""
+"""Points across or down a surface; they leave no holes up to `LARGEST`."""
 _EDGE_ON: Final = -0.12
 """What faces away from the camera by more lies behind the head."""
 _COARSE: Final = np.linspace(-1, 1, 65)
@@ -58,7 +57,7 @@ def draw_mask(
     `light` is that of the photo, where it is known already; else it is measured.
     """
     light = light or measure_light(pixels, head)
-    shrink = min(_LARGEST / head.scale, 1.0)  # a larger face is drawn smaller, then enlarged
+    shrink = min(LARGEST / head.scale, 1.0)  # a larger face is drawn smaller, then enlarged
     small = replace(head, x=head.x * shrink, y=head.y * shrink, scale=head.scale * shrink)
     patches = [_cloth_patch(small, look, light), *_strap_patches(small, look, light)]
     window = _Window.around(patches, [math.ceil(side * shrink) for side in pixels.shape[:2]])
