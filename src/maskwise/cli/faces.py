@@ -1,6 +1,5 @@
 """`maskwise data crop` and `maskwise data mask`: sets made of the faces in photos."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskwise.cli.derived import SHEET, OutFolder, make_set
-from maskwise.cli.output import AsJson, Detectors, ManifestPath, console
+from maskwise.cli.output import AsJson, Detectors, ManifestPath, console, processes
 
 if TYPE_CHECKING:
     from maskwise.data.derived import DerivedSet
@@ -52,7 +51,7 @@ def crop(
         raise SettingsError(f"--shape {shape}: expected {' or '.join(SHAPES)}")
     name = _open(detector, detectors)
     step = CropStep(name, detectors, margin, shape, align, longest)
-    make_set(read_manifest(manifest), out, step, _processes(workers), as_json)
+    make_set(read_manifest(manifest), out, step, processes(workers), as_json)
 
 
 def mask(
@@ -109,7 +108,7 @@ def mask(
         bare_frame,
         out,
         step,
-        _processes(workers),
+        processes(workers),
         as_json,
         person_folders(bare_frame),
         _write_drawn,
@@ -131,10 +130,6 @@ def _open(detector: str, folder: Path | None) -> str:
     if name != "none":
         open_detector(name, folder)
     return name
-
-
-def _processes(workers: int) -> int:
-    return (os.cpu_count() or 1) if workers < 0 else workers
 
 
 def _write_drawn(made: "DerivedSet", out: Path) -> None:

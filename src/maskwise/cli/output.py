@@ -66,6 +66,11 @@ def print_pairs(title: str, pairs: Mapping[str, object]) -> None:
     print_table(title, ["", ""], list(pairs.items()))
 
 
+def processes(workers: int) -> int:
+    """Return how many processes an option means; below 0 is one a core."""
+    return (os.cpu_count() or 1) if workers < 0 else workers
+
+
 @contextmanager
 def photo_bar(what: str, total: int) -> "Iterator[Callable[[int], None]]":
     """Show a progress bar over photos; yield the function that advances it."""

@@ -1,14 +1,22 @@
 """`maskwise predict`."""
 
 import csv
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maskwise.cli.output import AsJson, Detectors, Device, Run, output_folder, photo_bar, print_json
+from maskwise.cli.output import (
+    AsJson,
+    Detectors,
+    Device,
+    Run,
+    output_folder,
+    photo_bar,
+    print_json,
+    processes,
+)
 
 if TYPE_CHECKING:
     from maskwise.prediction.result import Prediction
@@ -48,7 +56,7 @@ def predict(
     predictor = Predictor.load(run, device, detectors)
     refs = [photo for _, photo in found]
     names = [name for name, _ in found]
-    count = (os.cpu_count() or 1) if workers < 0 else workers
+    count = processes(workers)
     output = output_folder()
     out = out or (output / "predictions.csv" if output else None)
     with photo_bar("predicting", len(refs)) as advance:

@@ -32,7 +32,7 @@ from maskwise.data.frames import (
 )
 from maskwise.data.framing import Framed, Framer
 from maskwise.errors import PhotoError, StorageError
-from maskwise.storage import storage_errors
+from maskwise.storage import storage_errors, user_cache
 
 _COMMIT_EVERY: Final = 512
 _SCHEMA: Final = """
@@ -91,8 +91,7 @@ def open_frames(
 
 def default_folder() -> Path:
     """Return the user's cache folder for frames."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "maskwise" / "frames"
+    return user_cache("frames")
 
 
 class FrameCache:

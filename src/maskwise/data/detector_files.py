@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from maskwise.errors import DetectorError
+from maskwise.storage import user_cache
 
 FOLDER_VARIABLE: Final = "MASKWISE_DETECTORS"
 """Environment variable: a folder with the files of detectors."""
@@ -106,8 +107,7 @@ def get_file(name: str, folder: Path | None) -> bytes:
 
 def cache_folder() -> Path:
     """Return the folder of this user into which detectors are fetched."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "maskwise" / "detectors"
+    return user_cache("detectors")
 
 
 def _find_yunet(folder: Path | None) -> Path | None:

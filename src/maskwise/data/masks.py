@@ -141,25 +141,24 @@ class MaskStep:
         several = f"{len(faces)} faces, the largest central one taken" if chosen else ""
         return Outcome(rows, note=(hidden + several).removesuffix("; "))
 
-    def _photos(
-        self, rng: np.random.Generator
-    ) -> Iterator[tuple[MaskState, int, np.random.Generator]]:
-        """Yield state, number (0..) and a generator of its own for each photo to make."""
-        counts = {
+    def _counts(self) -> dict[MaskState, int]:
+        return {
             MaskState.WEAR: self.wear,
             MaskState.INCORRECT: self.incorrect,
             MaskState.NOT_WEAR: self.bare,
         }
-        for state, count in counts.items():
+
+    def _photos(
+        self, rng: np.random.Generator
+    ) -> Iterator[tuple[MaskState, int, np.random.Generator]]:
+        """Yield state, number (0..) and a generator of its own for each photo to make."""
+        for state, count in self._counts().items():
             for index, child in enumerate(rng.spawn(count)):
                 yield state, index, child
 
     def _file(self, state: MaskState, photo: int, index: int) -> str:
         """Return the file's name; those of a person's second photo go on counting."""
-        count = {MaskState.WEAR: self.wear, MaskState.INCORRECT: self.incorrect}.get(
-            state, self.bare
-        )
-        number = photo * count + index + 1
+        number = photo * self._counts()[state] + index + 1
         plain = number == 1 and state is not MaskState.WEAR
         return _NAMES[state].format("" if plain else number) + ".jpg"
 

@@ -72,6 +72,10 @@ class Head:
         placed: Array = turned * self.scale + (self.x, self.y, 0.0)
         return placed
 
+    def surface(self, turn: Array, level: Array, nose: bool = True) -> Array:
+        """Return points (..., 3) of this head where the average one has the heights `level`."""
+        return surface(turn, level * np.where(level > 0, self.long, 1.0), self.long, nose)
+
     def rotation(self) -> Array:
         """Return the rotation (3, 3) from the head's axes to those of the photo."""
         return _rotation(self.roll, self.yaw, self.pitch)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from maskwise.data.worn.head import Array, Head, surface
+from maskwise.data.worn.head import Array, Head
 
 GAMMA: Final = 2.2
 _LUMA: Final = np.array([0.2126, 0.7152, 0.0722])
@@ -96,7 +96,7 @@ def _white(typical: Array, linear: Array, *, colourless: bool) -> Array:
 def _skin(head: Head) -> tuple[Array, Array]:
     """Return places (n, 2) and normals (n, 3) of skin that faces the camera."""
     turn, y = np.meshgrid(np.linspace(-0.95, 0.95, 31), np.linspace(-0.4, 0.95, 28))
-    points = surface(turn, y * np.where(y > 0, head.long, 1.0), head.long)
+    points = head.surface(turn, y)
     normals = surface_normals(points) @ head.rotation().T
     eyes = (np.abs(y) < 0.22) & (np.abs(np.abs(points[..., 0]) - 0.5) < 0.35)
     seen = (normals[..., 2] > 0.45) & ~eyes

@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 
+from maskwise.data.drawn.people import pick
 from maskwise.labels import MaskState
 
 Colour = tuple[float, float, float]
@@ -79,8 +80,8 @@ def plan_look(rng: np.random.Generator, state: MaskState) -> MaskLook:
     if state is MaskState.NOT_WEAR:
         raise ValueError("a bare face has no mask")
     worn = state is MaskState.WEAR
-    kind = _pick(rng, KINDS)
-    place = "worn" if worn else _pick(rng, WRONG_PLACES)
+    kind = pick(rng, KINDS)
+    place = "worn" if worn else pick(rng, WRONG_PLACES)
     pulled = place in {"mouth out", "under chin", "on the forehead"}
     patterns = {"plain": 0.4, "stripes": 0.12, "checks": 0.14, "dots": 0.14, "print": 0.2}
     if kind == "bandana":
@@ -92,7 +93,7 @@ def plan_look(rng: np.random.Generator, state: MaskState) -> MaskLook:
         colour=colour,
         accent=_any_colour(rng),
         strap=_strap(rng, kind, colour),
-        pattern=_pick(rng, patterns) if kind in {"cloth", "bandana"} else "plain",
+        pattern=pick(rng, patterns) if kind in {"cloth", "bandana"} else "plain",
         lift=rng.uniform(-1, 1),
         size=rng.uniform(0.62, 0.74) if place == "too small" else rng.normal(1.0, 0.045),
         tilt=_tilt(rng, place),
@@ -135,9 +136,3 @@ def _strap(rng: np.random.Generator, kind: str, colour: Colour) -> Colour:
     if kind in {"surgical", "kf94", "kn95"} and sum(colour) > 0.3:
         return _WHITE
     return colour
-
-
-def _pick(rng: np.random.Generator, shares: dict[str, float]) -> str:
-    names = list(shares)
-    weights = np.array([shares[name] for name in names])
-    return names[rng.choice(len(names), p=weights / weights.sum())]

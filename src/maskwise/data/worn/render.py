@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter, grey_closing, shift
 
 from maskwise.data.worn.cloth import cloth
-from maskwise.data.worn.head import AXIS, Array, Head, surface
+from maskwise.data.worn.head import AXIS, Array, Head
 from maskwise.data.worn.light import GAMMA, LARGEST, Light, measure_light, surface_normals
 from maskwise.data.worn.looks import MaskLook
 from maskwise.data.worn.shapes import sheet, straps
@@ -206,7 +206,7 @@ def _skin_points(head: Head, cloth_patch: Patch) -> Array:
     """Return points (n, 3) of the head, a little behind its skin, that hide what lies behind."""
     count = int(np.clip(head.scale * _FINE * 1.7, 40, _MOST_POINTS))
     turn, y = np.meshgrid(np.linspace(-1.57, 1.57, count), np.linspace(-1.3, 2.1, count))
-    points = surface(turn, y * np.where(y > 0, head.long, 1.0), head.long)
+    points = head.surface(turn, y)
     placed: Array = head.project(points - (0.0, 0.0, 0.03)).reshape(-1, 3)
     low, high = cloth_patch.points[..., 1].min() - head.scale, cloth_patch.points[..., 1].max()
     near: Array = placed[(placed[:, 1] > low) & (placed[:, 1] < high + head.scale)]

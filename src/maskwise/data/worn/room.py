@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from maskwise.data.worn.head import Head, surface
+from maskwise.data.worn.head import Head
 
 _BELOW: Final = 2.35
 """Height on the face down to which a photo is continued: the neck under the chin."""
@@ -62,7 +62,7 @@ def _soften(photo: NDArray[np.uint8], count: int, sigma: float) -> None:
 def _wanted(head: Head) -> tuple[float, float, float, float]:
     """Return the part of the photo that the lower face and the neck under it take."""
     turn = np.array([-_BESIDE, 0.0, _BESIDE, -_BESIDE, 0.0, _BESIDE])
-    level = np.array([0.4, 0.4, 0.4, _BELOW, _BELOW, _BELOW]) * head.long
-    places = head.project(surface(turn, level, head.long))[:, :2]
+    level = np.array([0.4, 0.4, 0.4, _BELOW, _BELOW, _BELOW])
+    places = head.project(head.surface(turn, level))[:, :2]
     (left, top), (right, bottom) = places.min(axis=0), places.max(axis=0)
     return float(left), float(top), float(right), float(bottom)

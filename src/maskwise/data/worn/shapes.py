@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from maskwise.data.worn.head import (
+    AXIS,
     CHIN,
     NOSE_TIP,
     Array,
@@ -89,7 +90,7 @@ def sheet(look: MaskLook, u: Array, v: Array, head: Head) -> Array:
     level = upper + (lower - upper) * v
     turn = u * (cut.turn_top + (cut.turn_bottom - cut.turn_top) * v)
     level = level + np.sin(turn) * half_width(level) * np.tan(look.tilt)
-    points = surface(turn, level * np.where(level > 0, long, 1.0), long, nose=False)
+    points = head.surface(turn, level, nose=False)
     # cloth spans the hollow beside the chin instead of following the jaw
     broad = np.interp(level, _SPAN_LEVELS, _SPAN_WIDTH) * cut.broad
     points[..., 0] *= np.maximum(broad / half_width(level), 1.0)
@@ -219,7 +220,7 @@ def _strap(look: MaskLook, side: int, top: bool, head: Head) -> Array:
     share = np.linspace(0, 1, 40)[:, None]
     line = start + (end - start) * share
     # it lies on the cheek: lift it to the surface wherever the straight way would cut through
-    turn = np.arctan2(line[:, 0] / half_width(line[:, 1] / long), (line[:, 2] + 1.3) / 1.4)
+    turn = np.arctan2(line[:, 0] / half_width(line[:, 1] / long), (line[:, 2] - AXIS) / 1.4)
     skin = surface(turn, line[:, 1], long, nose=False)
     outward = np.stack([np.sin(turn), np.zeros_like(turn), np.cos(turn)], axis=-1)
     if look.place != "one ear":
