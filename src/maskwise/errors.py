@@ -12,6 +12,7 @@
     ├── WeightsError      pretrained weights that cannot be had or do not fit
     ├── RunError          a run folder that is missing, damaged or of another version
     ├── TrainingError     training that cannot go on, such as a loss that is no number
+    ├── WorkerError       a worker process that was killed
     └── StorageError      the disk is full or cannot be written
 
 The command line prints the message and ends with exit code 2; nothing else is caught there.
@@ -58,6 +59,10 @@ class RunError(MaskwiseError):
 
 class TrainingError(MaskwiseError):
     """Training that cannot go on."""
+
+
+class WorkerError(MaskwiseError):
+    """A worker process that was killed."""
 
 
 class StorageError(MaskwiseError):

@@ -18,7 +18,7 @@ from PIL import Image
 from maskwise.data.derived import DerivedSet, Outcome, Row, derive_set
 from maskwise.data.manifest import manifest_from_rows, read_manifest
 from maskwise.data.sheets import contact_sheet, spread, write_sheet
-from maskwise.errors import ManifestError, PhotoError, StorageError
+from maskwise.errors import ManifestError, PhotoError, StorageError, WorkerError
 from maskwise.storage import replacing
 from maskwise.transforms.decode import decode_photo
 from maskwise.version import __version__
@@ -192,6 +192,30 @@ def test_killed_run_goes_on(
     assert files(source.out) == files(tmp_path / "at once")
 
 
+def test_a_killed_worker_is_told_and_what_it_did_is_kept(source: Source) -> None:
+    with pytest.raises(WorkerError, match=r"one of 2 worker processes was killed.*use fewer"):
+        source.made(workers=2, kill_at="3.png")
+    done = len((source.out / "derived.jsonl").read_text().splitlines())
+    source.called()
+    source.made()
+    assert len(list(source.called().elements())) == 13 - done
+
+
+def test_two_runs_in_one_folder_are_refused(source: Source, tmp_path: Path) -> None:
+    refused = []
+
+    def second(_: int) -> None:
+        with pytest.raises(ManifestError, match="being written by another run") as error:
+            source.made()
+        refused.append(error)
+
+    derive_set(source.frame, source.out, Invert(source.calls), 0, second)
+    assert len(refused) == 14
+    assert set(source.called().values()) == {1, 2}
+    source.made(out=tmp_path / "at once")
+    assert files(source.out) == files(tmp_path / "at once")
+
+
 def test_what_was_done_before_a_real_kill_is_kept(source: Source) -> None:
     step = Invert(source.calls, kill_at="3.png")
     process = get_context("spawn").Process(
@@ -321,7 +345,7 @@ def test_marker_says_step_and_options(source: Source) -> None:
     assert len(marker.pop("photos")) == 16
     assert marker == {"step": "invert", "version": __version__, "white": 255}
     kinds = Counter(path.suffix for path in source.out.rglob("*") if path.is_file())
-    assert kinds == {".png": 13, ".json": 1, ".jsonl": 1, ".csv": 1}
+    assert kinds == {".png": 13, ".json": 1, ".jsonl": 1, ".csv": 1, "": 1}  # and the lock
 
 
 COLOURS = ("red", "green", "blue", "black", "white")

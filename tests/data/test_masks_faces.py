@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +124,44 @@ def test_an_upside_down_face_gets_its_mask_on_its_own_lower_half(
         bare, masked = pair(tmp_path)
         rows, _ = np.nonzero(np.abs(masked - bare).mean(axis=2) > 30)
         assert (np.median(rows) < 128) == above
+
+
+@dataclass
+class UprightDetector(FakeDetector):
+    """Gives every face the points of an upright one, and a photo turned round another score."""
+
+    name: str = "yunet"
+    turned: list[Face] = field(default_factory=list)
+
+    def find(self, image: Image.Image) -> list[Face]:
+        self.asked.append(image)
+        return self.faces if len(self.asked) == 1 else self.turned
+
+
+@pytest.mark.parametrize(
+    ("turned", "name", "above"),
+    [
+        ([face_at(102, 128, 90, 0.95)], "yunet", True),
+        ([face_at(102, 128, 90, 0.85)], "yunet", False),
+        ([face_at(20, 30, 40, 0.95)], "yunet", False),  # another face
+        ([], "yunet", False),
+        ([face_at(102, 128, 90, 0.95)], "centerface", False),  # its points stand as the face does
+    ],
+)
+def test_a_face_that_scores_higher_turned_round_stands_on_its_head(
+    turned: list[Face], name: str, above: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = UprightDetector([face_at(90, 128, 90)], name, turned=turned)
+    monkeypatch.setattr(masks, "open_detector", lambda *_: fake)
+    photo = person(0)
+    outcome = MaskStep("fake", None, 1, 1)(row_of(photo, tmp_path), "a/0", tmp_path / "out")
+    assert outcome.note == ("the face stands on its head" if above else "")
+    bare, masked = pair(tmp_path)
+    rows, columns = np.nonzero(np.abs(masked - bare).mean(axis=2) > 30)
+    assert (np.median(rows) < 128) == above
+    assert np.median(columns) == pytest.approx(90, abs=8)
+    if name == "yunet":
+        assert np.array_equal(fake.asked[1], np.asarray(photo)[::-1, ::-1])
 
 
 @pytest.mark.parametrize(("x", "y"), [(10, 128), (190, 120), (96, 235), (96, 20), (185, 240)])

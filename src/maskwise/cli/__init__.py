@@ -53,7 +53,7 @@ def main() -> None:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
     except ModuleNotFoundError as error:
-        if error.name not in ("torch", "timm", "accelerate", "kornia", "safetensors", "filelock"):
+        if error.name not in ("torch", "timm", "accelerate", "kornia", "safetensors"):
             raise
         typer.echo(
             f"error: this command needs {error.name}: pip install 'maskwise[train]'",

@@ -1,6 +1,5 @@
 """`maskwise data background`: sets made from the photos of a manifest."""
 
-import csv
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -77,8 +76,10 @@ def make_set(
 
 
 def _finish(made: "DerivedSet", out: Path, title: str, as_json: bool) -> None:
+    from maskwise.storage import write_csv
+
     notes, errors = made.notes(), made.errors()
-    _write_notes(out / "notes.csv", notes)
+    write_csv(out / "notes.csv", ("photo", "note"), notes)
     result = {
         "manifest": str(out / "manifest.csv"),
         "photos": len(made.sources),
@@ -105,15 +106,6 @@ def _tell(lines: Sequence[str]) -> None:
         typer.echo(line, err=True)
     if len(lines) > _TOLD:
         typer.echo(f"... and {len(lines) - _TOLD} more", err=True)
-
-
-def _write_notes(path: Path, notes: Sequence[tuple[str, str]]) -> None:
-    from maskwise.storage import replacing
-
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("photo", "note"))
-        writer.writerows(notes)
 
 
 def _write_pairs(made: "DerivedSet", out: Path) -> None:

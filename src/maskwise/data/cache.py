@@ -28,9 +28,9 @@ from maskwise.data.frames import (
     PhotoRef,
     StreamedFrames,
     unreadable,
-    worker_pool,
 )
 from maskwise.data.framing import Framed, Framer
+from maskwise.data.workers import worker_pool
 from maskwise.errors import PhotoError, StorageError
 from maskwise.storage import storage_errors, user_cache
 

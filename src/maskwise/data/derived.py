@@ -15,16 +15,18 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import polars as pl
+from filelock import FileLock, Timeout
 from PIL import Image
 
-from maskwise.data.frames import worker_pool
 from maskwise.data.manifest import manifest_from_rows, write_manifest
+from maskwise.data.workers import worker_pool
 from maskwise.errors import ManifestError, PhotoError
 from maskwise.storage import remove_leftovers, replacing, storage_errors, write_json
 from maskwise.version import __version__
@@ -35,6 +37,7 @@ Row = dict[str, Any]
 _OPTIONS: Final = "derived.json"
 _JOURNAL: Final = "derived.jsonl"
 _MANIFEST: Final = "manifest.csv"
+_LOCK: Final = ".lock"
 _CHUNK: Final = 4
 
 
@@ -103,12 +106,43 @@ def derive_set(
     `stems` are other names for the photos of each row than those of their files.
 
     Raises:
-        ManifestError: `out` holds something else, or photos of the source.
+        ManifestError: `out` holds something else, or photos of the source, or is being written.
         StorageError: the disk is full or the folder cannot be written.
+        WorkerError: a worker process was killed.
     """
     sources = frame.rows(named=True)
     _check_destination(out, sources)
     _claim(out, step, sources)
+    with _alone_in(out):
+        remove_leftovers(out)
+        outcomes = _outcomes(sources, out, step, workers, progress, stems)
+        rows = [row for outcome in outcomes for row in outcome.rows]
+        made = manifest_from_rows(
+            {**row, "photo": str(out.resolve() / row["photo"])} for row in rows
+        )
+        write_manifest(made, out / _MANIFEST)
+    return DerivedSet(made, sources, outcomes)
+
+
+def save_photo(image: Image.Image, path: Path, quality: int = 95) -> None:
+    """Write a JPEG photo with its colours at full resolution, atomically.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    with replacing(path) as temporary:
+        image.save(temporary, "JPEG", quality=quality, subsampling=0)
+
+
+def _outcomes(
+    sources: Sequence[Row],
+    out: Path,
+    step: Step,
+    workers: int,
+    progress: Callable[[int], None] | None,
+    stems: Sequence[str] | None,
+) -> list[Outcome]:
+    """Return what became of each source row; what is not in the journal yet is done now."""
     done = {
         key: outcome
         for key, outcome in _read_journal(out / _JOURNAL).items()
@@ -130,21 +164,7 @@ def derive_set(
                 journal.write(f"{line}\n")
                 journal.flush()
             tick(1)
-    outcomes = [done[key] for key in keys]
-    rows = [row for outcome in outcomes for row in outcome.rows]
-    made = manifest_from_rows({**row, "photo": str(out.resolve() / row["photo"])} for row in rows)
-    write_manifest(made, out / _MANIFEST)
-    return DerivedSet(made, sources, outcomes)
-
-
-def save_photo(image: Image.Image, path: Path, quality: int = 95) -> None:
-    """Write a JPEG photo with its colours at full resolution, atomically.
-
-    Raises:
-        StorageError: the disk is full or the folder cannot be written.
-    """
-    with replacing(path) as temporary:
-        image.save(temporary, "JPEG", quality=quality, subsampling=0)
+    return [done[key] for key in keys]
 
 
 def _work(
@@ -155,10 +175,7 @@ def _work(
         yield from map(run, tasks)
         return
     with worker_pool(workers) as pool:
-        try:
-            yield from pool.map(run, tasks, chunksize=_CHUNK)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        yield from pool.map(run, tasks, chunksize=_CHUNK)
 
 
 def _outcome(task: tuple[str, Row, str], step: Step, out: Path) -> Outcome:
@@ -203,10 +220,24 @@ def _claim(out: Path, step: Step, sources: Sequence[Row]) -> None:
                 for key in changed
             )
             raise ManifestError(f"{out} was begun with {what}; name another folder, or remove it")
-        remove_leftovers(out)
-    elif out.is_dir() and any(out.iterdir()):
+        return
+    if out.is_dir() and any(out.iterdir()):
         raise ManifestError(f"{out} is not empty; name a new folder")
     write_json(marker, options)
+
+
+@contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    """Keep other runs out of a folder; they would write the same files and journal."""
+    with storage_errors(out):
+        try:
+            lock = FileLock(out / _LOCK).acquire(timeout=0)
+        except Timeout as error:
+            raise ManifestError(
+                f"{out} is being written by another run; wait for it, or name another folder"
+            ) from error
+    with lock:
+        yield
 
 
 def _read_journal(path: Path) -> dict[str, Outcome]:

@@ -5,10 +5,8 @@ Both give the same pixels: `Framer.frame` of the photo and its box.
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import Future
 from dataclasses import dataclass
-from multiprocessing import get_context
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 
 from maskwise.data.boxes import parse_box
 from maskwise.data.framing import Framed, Framer
+from maskwise.data.workers import worker_pool
 from maskwise.errors import ManifestError, PhotoError, listed
 from maskwise.transforms.preprocess import Box
 
@@ -123,10 +122,7 @@ def decode_in_order(
         for photos in work:
             yield decode_photos(photos, framer)
         return
-    with ExitStack() as stack:
-        pool = worker_pool(workers)
-        # without this an abandoned iteration would wait for everything still queued
-        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+    with worker_pool(workers) as pool:
         waiting: deque[list[Future[list[Framed | PhotoError]]]] = deque()
         for photos in work:
             waiting.append([pool.submit(decode_photos, part, framer) for part in _parts(photos)])
@@ -142,8 +138,3 @@ def _parts(photos: Sequence[PhotoRef]) -> list[Sequence[PhotoRef]]:
 
 def _gathered(parts: list[Future[list[Framed | PhotoError]]]) -> list[Framed | PhotoError]:
     return [result for part in parts for result in part.result()]
-
-
-def worker_pool(workers: int) -> ProcessPoolExecutor:
-    """Return a pool of fresh processes; forking would copy a process that runs threads."""
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))

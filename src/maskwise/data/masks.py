@@ -13,9 +13,8 @@ elsewhere: shapes, cloth and light are computed (`maskwise.data.worn`). The draw
 follow from the seed and the bytes of the photo, so the same command gives the same bytes.
 """
 
-import csv
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +25,7 @@ from PIL import Image
 
 from maskwise.data.boxes import box_text, parse_box
 from maskwise.data.derived import DerivedSet, Outcome, Row, save_photo
-from maskwise.data.faces import Face, open_detector, points_problem
+from maskwise.data.faces import Face, open_detector, points_problem, upside_down
 from maskwise.data.framing import face_of
 from maskwise.data.worn.head import Head, fit_head
 from maskwise.data.worn.light import Light, measure_light
@@ -35,7 +34,7 @@ from maskwise.data.worn.render import Drawing, draw_mask
 from maskwise.data.worn.room import with_room
 from maskwise.errors import PhotoError
 from maskwise.labels import MaskState
-from maskwise.storage import replacing
+from maskwise.storage import write_csv
 from maskwise.transforms.decode import decode_photo
 
 _SMALLEST: Final = 8.0
@@ -107,9 +106,12 @@ class MaskStep:
             StorageError: the disk is full or the folder cannot be written.
         """
         image = decode_photo(row["photo"])
-        faces = open_detector(self.detector, self.detectors).find(image)
+        detector = open_detector(self.detector, self.detectors)
+        faces = detector.find(image)
         box = parse_box(row["box"]) if row["box"] else None
         face = face_of(faces, image.size, box)
+        turned = upside_down(detector, image, face) if face else None
+        face = turned or face
         problem = _unusable(face)
         if face is None or problem:
             return Outcome(note=problem)
@@ -136,10 +138,12 @@ class MaskStep:
             if box:
                 made["box"] = box_text((box[0] + left, box[1] + top, box[2] + left, box[3] + top))
             rows.append(made)
-        hidden = f"{missing} mask(s) would lie outside the photo; " if missing else ""
-        chosen = len(faces) > 1 and not box
-        several = f"{len(faces)} faces, the largest central one taken" if chosen else ""
-        return Outcome(rows, note=(hidden + several).removesuffix("; "))
+        notes = {
+            "the face stands on its head": turned is not None,
+            f"{missing} mask(s) would lie outside the photo": missing > 0,
+            f"{len(faces)} faces, the largest central one taken": len(faces) > 1 and not box,
+        }
+        return Outcome(rows, note="; ".join(note for note, true in notes.items() if true))
 
     def _counts(self) -> dict[MaskState, int]:
         return {
@@ -228,22 +232,13 @@ def write_tables(made: DerivedSet, out: Path) -> None:
         StorageError: the disk is full or the folder cannot be written.
     """
     drawn = [row["drawn"] for outcome in made.outcomes for row in outcome.rows]
-    _write_csv(out / "drawn.csv", drawn)
-    people: dict[str, Row] = {}
+    header = list(drawn[0]) if drawn else ["photo"]
+    write_csv(out / "drawn.csv", header, (list(row.values()) for row in drawn))
+    people: dict[str, tuple[object, ...]] = {}
     for outcome in made.outcomes:
         for row in outcome.rows:
             folder = Path(row["photo"]).parent.name
             if row["gender"] and row["age"] is not None:
                 number = folder.split("_", 1)[0]
-                people[folder] = {
-                    "id": number, "gender": row["gender"], "race": "Unknown", "age": row["age"],
-                    "path": folder,
-                }  # fmt: skip
-    _write_csv(out / "train.csv", list(people.values()))
-
-
-def _write_csv(path: Path, rows: Sequence[Row]) -> None:
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else ["photo"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+                people[folder] = (number, row["gender"], "Unknown", row["age"], folder)
+    write_csv(out / "train.csv", ("id", "gender", "race", "age", "path"), people.values())

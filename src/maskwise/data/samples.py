@@ -11,9 +11,8 @@
 The same seed gives the same bytes, as long as NumPy and Pillow stay the same.
 """
 
-import csv
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,7 +24,7 @@ from maskwise.data.drawn.photos import PhotoPlan, plan_photo
 from maskwise.data.drawn.scene import draw_person
 from maskwise.errors import ManifestError, SettingsError
 from maskwise.labels import MaskState, age_group_of, code_of, encode_class
-from maskwise.storage import replacing_folder
+from maskwise.storage import replacing_folder, write_csv
 
 PHOTOS: Final = {
     **{f"mask{number}": MaskState.WEAR for number in range(1, 6)},
@@ -107,7 +106,7 @@ def _write_train(folder: Path, people: int, seed: int, tick: Callable[[int], Non
             _write_photo(photos / f"{stem}.jpg", person, plan)
             tick(1)
         rows.append((number, str(person.gender), _RACE, person.age, name))
-    _write_csv(folder / "train.csv", ("id", "gender", "race", "age", "path"), rows)
+    write_csv(folder / "train.csv", ("id", "gender", "race", "age", "path"), rows)
 
 
 def _write_eval(folder: Path, people: int, seed: int, tick: Callable[[int], None]) -> None:
@@ -124,8 +123,8 @@ def _write_eval(folder: Path, people: int, seed: int, tick: Callable[[int], None
             tick(1)
     # Hashes know nothing of what is on the photo, so their order is a shuffled one.
     header = ("ImageID", "ans")
-    _write_csv(folder / "info.csv", header, [(name, 0) for name in sorted(answers)])
-    _write_csv(folder / "gt.csv", header, sorted(answers.items()))
+    write_csv(folder / "info.csv", header, [(name, 0) for name in sorted(answers)])
+    write_csv(folder / "gt.csv", header, sorted(answers.items()))
 
 
 def _write_photo(path: Path, person: Person, plan: PhotoPlan) -> None:
@@ -141,10 +140,3 @@ def _class_of(person: Person, state: MaskState) -> int:
     words = {"mask": state, "gender": person.gender, "age_group": age_group_of(person.age)}
     codes = {task: np.array([code_of(task, word)]) for task, word in words.items()}
     return int(encode_class(**codes)[0])
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
