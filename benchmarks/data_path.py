@@ -15,6 +15,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -162,7 +163,7 @@ def run(paths: list[str], options: argparse.Namespace, device: torch.device, fol
     rows = []
     for number in range(1, options.passes + 1):
         plain = timed(lambda: plain_pass(loader, their_step, device), len(paths), device)
-        cached = timed(lambda n=number: ours_pass(n), len(paths), device)
+        cached = timed(partial(ours_pass, number), len(paths), device)
         ceiling = timed(bare, batches * BATCH, device)
         rows.append((plain, cached, ceiling))
         print(f"{number:>5} {plain:>9.1f} {cached:>9.1f} {ceiling:>9.1f}", flush=True)

@@ -30,7 +30,7 @@ from maskwise.data.frames import (
     unreadable,
 )
 from maskwise.data.framing import Framed, Framer
-from maskwise.data.workers import worker_pool
+from maskwise.data.workers import map_in_order
 from maskwise.errors import PhotoError, StorageError
 from maskwise.storage import storage_errors, user_cache
 
@@ -188,7 +188,8 @@ class FrameCache:
         with self._frames.open("r+b") as file:
             row = max((row for row, _ in stored.values()), default=-1) + 1
             file.seek(row * self._frame_bytes)
-            results = _read_all(missing, self._framer, workers)
+            read = partial(_read, framer=self._framer)
+            results = map_in_order(read, missing, workers, chunk=32, few=2 * _COMMIT_EVERY)
             for count, (photo, result) in enumerate(zip(missing, results, strict=True), start=1):
                 if isinstance(result, PhotoError):
                     problems.append(str(result))
@@ -242,17 +243,6 @@ def _unchanged_digest(path: str, seen: _Seen) -> str | None:
 
 
 _Read = tuple[int, int, str, Framed]
-
-
-def _read_all(
-    photos: Sequence[PhotoRef], framer: Framer, workers: int
-) -> Iterator[_Read | PhotoError]:
-    read = partial(_read, framer=framer)
-    if not workers or len(photos) < 2 * _COMMIT_EVERY:
-        yield from map(read, photos)
-        return
-    with worker_pool(workers) as pool:
-        yield from pool.map(read, photos, chunksize=32)
 
 
 def _read(photo: PhotoRef, framer: Framer) -> _Read | PhotoError:

@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 from PIL import Image
 
 from maskwise.data.manifest import manifest_from_rows, write_manifest
-from maskwise.data.workers import worker_pool
+from maskwise.data.workers import map_in_order
 from maskwise.errors import ManifestError, PhotoError
 from maskwise.storage import remove_leftovers, replacing, storage_errors, write_json
 from maskwise.version import __version__
@@ -157,7 +157,9 @@ def _outcomes(
     tick = progress or (lambda _: None)
     tick(len(sources) - len(tasks))
     with storage_errors(out), (out / _JOURNAL).open("a", encoding="utf-8") as journal:
-        for (key, _, _), outcome in zip(tasks, _work(tasks, step, out, workers), strict=True):
+        run = partial(_outcome, step=step, out=out)
+        results = map_in_order(run, tasks, workers, chunk=_CHUNK, few=2 * _CHUNK - 1)
+        for (key, _, _), outcome in zip(tasks, results, strict=True):
             done[key] = outcome
             if not outcome.error:  # what failed is tried again by the next run
                 line = json.dumps({"key": key, **asdict(outcome)}, ensure_ascii=False)
@@ -165,17 +167,6 @@ def _outcomes(
                 journal.flush()
             tick(1)
     return [done[key] for key in keys]
-
-
-def _work(
-    tasks: Sequence[tuple[str, Row, str]], step: Step, out: Path, workers: int
-) -> Iterator[Outcome]:
-    run = partial(_outcome, step=step, out=out)
-    if not workers or len(tasks) < 2 * _CHUNK:
-        yield from map(run, tasks)
-        return
-    with worker_pool(workers) as pool:
-        yield from pool.map(run, tasks, chunksize=_CHUNK)
 
 
 def _outcome(task: tuple[str, Row, str], step: Step, out: Path) -> Outcome:

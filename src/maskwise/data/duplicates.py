@@ -1,10 +1,7 @@
 """Photos that are nearly the same: candidates by perceptual hash, confirmed by their pixels."""
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from maskwise.data.workers import map_in_order
 from maskwise.errors import PhotoError
 from maskwise.storage import file_digest
 from maskwise.transforms.decode import decode_photo
@@ -74,18 +72,12 @@ def fingerprint_photos(
 ) -> Fingerprints:
     """Fingerprint photos in `workers` processes (0: in this one), in order; each file once."""
     files = list(dict.fromkeys(photos))
-    with ExitStack() as stack:
-        if workers and len(files) > _FEW:
-            context = get_context("spawn")
-            pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context))
-            found = pool.map(fingerprint_photo, files, chunksize=64)
-        else:
-            found = map(fingerprint_photo, files)
-        by_file = {}
-        for file, result in zip(files, found, strict=True):
-            by_file[file] = result
-            if progress:
-                progress(1)
+    found = map_in_order(fingerprint_photo, files, workers, chunk=64, few=_FEW)
+    by_file = {}
+    for file, result in zip(files, found, strict=True):
+        by_file[file] = result
+        if progress:
+            progress(1)
     results = [by_file[photo] for photo in photos]
     return Fingerprints(
         [digest for digest, _, _ in results],

@@ -1,12 +1,37 @@
-"""Worker processes: how many, and what it means when one is killed."""
+"""Work shared out to processes, and what it means when one is killed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
+from typing import TypeVar
 
 from maskwise.errors import WorkerError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def map_in_order(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    workers: int,
+    chunk: int,
+    few: int,
+) -> Iterator[Result]:
+    """Yield the result of each item in order, from `workers` processes (0: from this one).
+
+    `chunk` items are sent at a time; up to `few` are done here, before processes have started.
+
+    Raises:
+        WorkerError: a process was killed.
+    """
+    if not workers or len(items) <= few:
+        yield from map(function, items)
+        return
+    with worker_pool(workers) as pool:
+        yield from pool.map(function, items, chunksize=chunk)
 
 
 @contextmanager

@@ -1,0 +1,66 @@
+"""The benchmarks behind figures of the docs, made small."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from benchmarks import drawn_masks
+from rich.console import Console
+
+from conftest import TINY
+from maskwise.data.manifest import read_manifest
+from maskwise.settings import load_settings
+from maskwise.training.display import TrainingDisplay
+from maskwise.training.run import train
+
+QUICK = [*TINY, "train.epochs=2"]
+
+
+@pytest.fixture
+def real(make_set: Callable[..., Path], tmp_path: Path) -> Path:
+    """Return a manifest of photos of two a person whose mask states only are known."""
+    manifest = make_set(tmp_path / "real", train=40, val=8)
+    frame = pl.read_csv(manifest, infer_schema=False)
+    blank = {name: pl.lit("") for name in ("gender", "age", "age_group", "fold")}
+    person = pl.Series([f"p{row // 2}" for row in range(len(frame))])
+    frame.with_columns(**blank, person=person).write_csv(manifest)
+    return manifest
+
+
+def test_each_photo_is_answered_once_by_a_model_that_never_saw_its_person(
+    real: Path, make_set: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, out = tmp_path / "drawn", tmp_path / "out"
+    with TrainingDisplay(run, Console()) as display:
+        train(make_set(tmp_path / "set"), run, load_settings(None, QUICK), display)
+    words = [str(run), str(real), "--out", str(out), "--folds", "3", *QUICK]
+    drawn_masks.main(words)
+    table = capsys.readouterr().out
+    for name in ("drawn", "real", "drawn, then real", "gain"):
+        assert any(line.strip("│ ").startswith(name) for line in table.splitlines()), table
+    tested: list[str] = []
+    for arm in ("real", "drawn-then-real"):
+        for fold in range(3):
+            people = {name: set(part["person"]) for (name,), part in
+                      read_manifest(out / arm / f"fold{fold}.csv").group_by("fold")}  # fmt: skip
+            assert set(people) == {"train", "val", "test"}
+            assert sum(map(len, people.values())) == len(set.union(*people.values()))
+            tested += people["test"]
+    assert sorted(tested) == sorted(2 * [f"p{number}" for number in range(24)])
+    times = [path.stat().st_mtime_ns for path in sorted(out.rglob("model.safetensors"))]
+    drawn_masks.main(words)  # nothing is trained twice
+    assert capsys.readouterr().out.splitlines()[-8:] == table.splitlines()[-8:]
+    assert times == [path.stat().st_mtime_ns for path in sorted(out.rglob("model.safetensors"))]
+
+
+def test_scores_and_gain_are_those_of_a_worked_case() -> None:
+    truth = np.repeat([0, 1, 2], 4)
+    worse = np.array([0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 2, 1])
+    arms = {"drawn": np.zeros(12, np.int64), "real": worse, "drawn, then real": truth}
+    assert drawn_masks.score(truth, worse) == pytest.approx((1 + 0.5 + 0.75) / 3)
+    inside = drawn_masks.intervals(truth, arms, np.arange(12))
+    assert inside["drawn, then real"] == "1.000 to 1.000"
+    low, high = map(float, inside["gain"].split(" to "))
+    assert 0 <= low < 0.25 < high < 0.6
