@@ -142,6 +142,7 @@ class UprightDetector(FakeDetector):
     ("turned", "name", "above"),
     [
         ([face_at(102, 128, 90, 0.95)], "yunet", True),
+        ([face_at(102, 128, 90, 0.91)], "yunet", False),  # not clearly
         ([face_at(102, 128, 90, 0.85)], "yunet", False),
         ([face_at(20, 30, 40, 0.95)], "yunet", False),  # another face
         ([], "yunet", False),
