@@ -139,20 +139,25 @@ class UprightDetector(FakeDetector):
 
 
 @pytest.mark.parametrize(
-    ("turned", "name", "above"),
+    ("score", "turned", "name", "above"),
     [
-        ([face_at(102, 128, 90, 0.95)], "yunet", True),
-        ([face_at(102, 128, 90, 0.91)], "yunet", False),  # not clearly
-        ([face_at(102, 128, 90, 0.85)], "yunet", False),
-        ([face_at(20, 30, 40, 0.95)], "yunet", False),  # another face
-        ([], "yunet", False),
-        ([face_at(102, 128, 90, 0.95)], "centerface", False),  # its points stand as the face does
+        (0.9, [face_at(102, 128, 90, 0.95)], "yunet", True),
+        (0.9, [face_at(102, 128, 90, 0.91)], "yunet", False),  # not clearly
+        (0.7, [face_at(102, 128, 90, 0.85)], "yunet", False),  # not surely
+        (0.9, [face_at(20, 30, 40, 0.95)], "yunet", False),  # another face
+        (0.9, [], "yunet", False),
+        (0.9, [face_at(102, 128, 90, 0.95)], "centerface", False),  # its points are not upright
     ],
 )
 def test_a_face_that_scores_higher_turned_round_stands_on_its_head(
-    turned: list[Face], name: str, above: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    score: float,
+    turned: list[Face],
+    name: str,
+    above: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    fake = UprightDetector([face_at(90, 128, 90)], name, turned=turned)
+    fake = UprightDetector([face_at(90, 128, 90, score)], name, turned=turned)
     monkeypatch.setattr(masks, "open_detector", lambda *_: fake)
     photo = person(0)
     outcome = MaskStep("fake", None, 1, 1)(row_of(photo, tmp_path), "a/0", tmp_path / "out")
