@@ -48,7 +48,7 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     except BrokenProcessPool as error:
         raise WorkerError(
             f"one of {workers} worker processes was killed, most often for lack of memory: use "
-            "fewer (--workers, or data.workers), then run the command again"
+            "fewer (--workers, or cache.workers), then run the command again"
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
