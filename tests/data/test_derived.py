@@ -13,10 +13,11 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 import pytest
+from filelock import FileLock
 from PIL import Image
 
-from maskwise.data.derived import DerivedSet, Outcome, Row, derive_set
-from maskwise.data.manifest import manifest_from_rows, read_manifest
+from maskwise.data.derived import DerivedSet, Outcome, Row, derive_set, save_photo
+from maskwise.data.manifest import manifest_from_rows, read_manifest, write_manifest
 from maskwise.data.sheets import contact_sheet, spread, write_sheet
 from maskwise.errors import ManifestError, PhotoError, StorageError, WorkerError
 from maskwise.storage import replacing
@@ -57,6 +58,20 @@ class Invert:
             Image.fromarray(self.white - np.asarray(photo)).save(temporary, "PNG")
         note = "five" if Path(row["photo"]).stem == "5" else ""
         return Outcome([{**row, "photo": name}], note)
+
+
+class Jpegs:
+    """Copies photos as the project's own steps name them."""
+
+    name = "jpegs"
+
+    def options(self) -> dict[str, Any]:
+        return {}
+
+    def __call__(self, row: Row, stem: str, out: Path) -> Outcome:
+        name = f"images/{stem}.jpg"
+        save_photo(decode_photo(row["photo"]), out / name)
+        return Outcome([{**row, "photo": name}])
 
 
 class Source:
@@ -214,6 +229,72 @@ def test_two_runs_in_one_folder_are_refused(source: Source, tmp_path: Path) -> N
     assert set(source.called().values()) == {1, 2}
     source.made(out=tmp_path / "at once")
     assert files(source.out) == files(tmp_path / "at once")
+
+
+def test_a_folder_that_another_run_holds_is_not_claimed(source: Source) -> None:
+    source.out.mkdir()
+    with FileLock(source.out / ".lock"), pytest.raises(ManifestError, match="by another run"):
+        source.made()
+    assert not (source.out / "derived.json").exists()
+    (source.out / ".derived.json.7.tmp").write_text("{")  # killed while it claimed the folder
+    source.made(white=200)
+    assert json.loads((source.out / "derived.json").read_text())["white"] == 200
+
+
+def renamed(frame: pl.DataFrame, people: str) -> tuple[pl.DataFrame, list[str]]:
+    """Return the first rows with these people, and photos named by person."""
+    rows = frame.head(len(people)).with_columns(person=pl.Series(list(people)))
+    return rows, [f"{person}/{people[:n].count(person)}" for n, person in enumerate(people)]
+
+
+@pytest.mark.parametrize("second", ["bbx", "acb", "xyz", "cab", "aab"])
+def test_photos_follow_people_who_were_renamed(second: str, source: Source, tmp_path: Path) -> None:
+    for people in ("abc", second, "abc"):
+        frame, stems = renamed(source.frame, people)
+        made = derive_set(frame, source.out, Invert(source.calls), 0, stems=stems)
+        derive_set(frame, tmp_path / people, Invert(source.calls), 0, stems=stems)
+        assert made.frame["photo"].n_unique() == 3
+        for name in ("manifest.csv", "images"):
+            new, old = tmp_path / people / name, source.out / name
+            if new.is_dir():
+                assert files(old) == files(new)
+                assert {p.name for p in old.iterdir()} == {p.name for p in new.iterdir()}
+            else:
+                assert old.read_bytes() == new.read_bytes()
+
+
+def test_folds_that_the_manifest_was_given_are_kept(source: Source) -> None:
+    bare = source.frame.with_columns(fold=pl.lit(None, dtype=pl.String))
+    made = derive_set(bare, source.out, Invert(source.calls), 0).frame
+    assert made["fold"].null_count() == 13
+    split = made.with_columns(fold=pl.Series([str(n % 2) for n in range(13)]))
+    write_manifest(split, source.out / "manifest.csv")
+    again = derive_set(bare, source.out, Invert(source.calls), 0).frame
+    assert again.equals(split)
+    given = derive_set(source.frame, source.out, Invert(source.calls), 0).frame
+    assert given["fold"].to_list() == source.frame["fold"].to_list()  # the source says more
+
+
+def test_awkward_names_get_photos(source: Source) -> None:
+    names = ["사" * 82 + ".png", "사" * 81 + "진.png", "a.jpg/x.png", "a.png"]
+    for number, name in enumerate(names):
+        path = source.folder / "awkward" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20), (number, 0, 0)).save(path)
+        names[number] = str(path)
+    rows = manifest_from_rows({"photo": name, "person": name[-9:]} for name in names)
+    made = derive_set(rows, source.out, Jpegs(), 0)
+    assert made.errors() == []
+    photos = made.frame["photo"].to_list()
+    assert len(set(photos)) == 4
+    for number, photo in enumerate(photos):
+        assert decode_photo(photo).getpixel((5, 5)) == pytest.approx((number, 0, 0), abs=1)
+
+
+def test_destination_whose_name_a_manifest_cannot_hold_is_refused(source: Source) -> None:
+    with pytest.raises(ManifestError, match=r"out\\udcff' is no UTF-8 name"):
+        source.made(out=source.out.with_name("out\udcff"))
+    assert source.called() == Counter()
 
 
 def test_what_was_done_before_a_real_kill_is_kept(source: Source) -> None:
