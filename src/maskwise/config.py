@@ -4,12 +4,14 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from maskwise.labels import TASK_BOUNDARIES
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
+"""A path that may begin with ~."""
 Boundaries = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(le=120)]]
 AgeSpan = tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(le=120)]]
 
@@ -79,18 +81,24 @@ class PreprocessSettings(_Section):
     std: tuple[Positive, Positive, Positive] | None = None
     """Likewise; the pixels are divided by it."""
 
+    @model_validator(mode="after")
+    def _eyes_found(self) -> Self:
+        if self.align and self.detector == "none":
+            raise ValueError("align turns the eyes level, and detector=none finds no eyes")
+        return self
+
 
 class FaceSettings(_Section):
     """Where face detectors are."""
 
-    folder: Path | None = None
+    folder: UserPath | None = None
     """Folder of YuNet's file; none: $MASKWISE_DETECTORS, else the user's cache, else fetched."""
 
 
 class CacheSettings(_Section):
     """The decoded photos on disk."""
 
-    folder: Path | None = None
+    folder: UserPath | None = None
     """none: $XDG_CACHE_HOME/maskwise, or ~/.cache/maskwise."""
     limit_gb: Annotated[float, Field(ge=0)] = 20.0
     """A set that would take more is streamed through workers instead, with the same pixels."""
@@ -205,7 +213,7 @@ class AugmentSettings(_Section):
     """Largest share of the photo that the rectangle takes."""
     background: Share = 0.0
     """Probability of another background, for photos that have a matte."""
-    mattes: Path | None = None
+    mattes: UserPath | None = None
     """Folder of the mattes that `maskwise data background` saved."""
 
     @model_validator(mode="after")

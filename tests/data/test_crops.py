@@ -102,14 +102,24 @@ def test_crop_has_its_shape_and_is_not_squashed(
     assert max(crop.size) <= longest
     rows, columns = np.nonzero(np.asarray(crop)[:, :, 0] > 190)
     assert np.ptp(columns) == pytest.approx(np.ptp(rows), abs=1)
-    scale = min(longest / max(crop.size), 1) if longest == 50 else 1
-    if scale == 1 and longest > 50:
+    if max(crop.size) < longest:  # it was not scaled down
         assert np.ptp(columns) == pytest.approx(40, abs=1)
     left, top, right, bottom = parse_box(outcome.rows[0]["box"])
     assert columns.mean() + 0.5 == pytest.approx((left + right) / 2, abs=0.6)
     assert rows.mean() + 0.5 == pytest.approx((top + bottom) / 2, abs=0.6)
     ratio = (edges[3] - edges[1]) / (edges[2] - edges[0])
     assert (bottom - top) / (right - left) == pytest.approx(ratio, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "box", ["0 0 40000 40000", "-1000000000 0 100 50", "9 9 9.0000001 9.0000001"]
+)
+def test_wild_boxes_take_no_memory(box: str, tmp_path: Path) -> None:
+    row = {"photo": str(saved(noise(), tmp_path / "in.png")), "person": "p", "box": box}
+    tiny = box.startswith("9")
+    outcome = CropStep("centerface")(row, "in", tmp_path / "out")
+    assert outcome.note == ("face too small: a crop of 1x1 pixels" if tiny else "")
+    assert len(outcome.rows) == (not tiny)
 
 
 def test_larger_crops_are_scaled_down_and_smaller_ones_never_up(

@@ -119,6 +119,7 @@ def test_processes_and_a_kill_give_the_same_set(source: Path, tmp_path: Path) ->
     ("words", "message"),
     [
         (["--shape", "round"], "--shape round: expected square or 3:4"),
+        (["--align", "--detector", "none"], "--detector none finds no eyes"),
         (["--detector", "haar"], "no face detector 'haar'; there are yunet, centerface"),
         (["--detector", "yunet", "--detectors", "empty"], "empty has no file yunet_n_dynamic.onnx"),
         (["--detector", "yunet", "--detectors", "bad"], "yunet_n_dynamic.onnx is damaged, cut"),

@@ -16,9 +16,9 @@ from maskwise.data import framing
 from maskwise.data.faces import choose_face, open_detector, roll
 from maskwise.data.frames import PhotoRef
 from maskwise.data.framing import Framer, face_of
-from maskwise.errors import PhotoError
+from maskwise.errors import DetectorError, PhotoError
 from maskwise.transforms.preprocess import Preprocess
-from people import FakeDetector, face_at, person, scenery, tilted
+from people import FakeDetector, face_at, person, saved, scenery, tilted
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -149,3 +149,25 @@ class TestErrors:
 
 def test_photo_ref_tells_photo_and_box() -> None:
     assert str(PhotoRef("a.jpg", (1, 2.5, 3, 4))) == "a.jpg [1 2.5 3 4]"
+
+
+@pytest.mark.parametrize("folder", ["the photo", "the photo:"])
+def test_errors_name_the_photo_once(folder: str, tmp_path: Path) -> None:
+    (tmp_path / folder).mkdir()
+    path = tmp_path / folder / "x.jpg"
+    path.write_bytes(b"no photo")
+    for photo, name in ((path, None), (path.read_bytes(), str(path)), (path.read_bytes(), None)):
+        with pytest.raises(PhotoError) as error:
+            framer("none").frame(photo, name=name)
+        called = path if photo == path or name else "the photo"
+        assert str(error.value).startswith(f"{called}: not an image")
+    with pytest.raises(PhotoError, match=r"x.png: the box .* lies outside"):
+        framer("none").frame(saved(person(0), tmp_path / "x.png"), (900, 900, 990, 990))
+
+
+def test_align_without_a_detector_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="detector=none finds no eyes"):
+        framer("none", align=True)
+    monkeypatch.setattr(framing, "best_detector", lambda _: "none")
+    with pytest.raises(DetectorError, match=r"preprocess.align needs a face detector"):
+        framing.resolve_detector(PreprocessSettings(align=True))

@@ -206,7 +206,7 @@ def test_frames_are_equal_to_the_pixel_in_every_use(seen: Seen) -> None:
 def test_frames_show_the_face_that_was_found(seen: Seen) -> None:
     """Or all could be equal, and all be the photo's centre."""
     settings = Predictor.load(seen.run, "cpu").preprocess
-    plain = Preprocess(**{**settings.model_dump(), "detector": "none"})
+    plain = Preprocess(**{**settings.model_dump(), "detector": "none", "align": False})
     level = Preprocess(**{**settings.model_dump(), "align": False})
     for number, ref in enumerate(seen.refs):
         frame = seen.frames["files"][number]
@@ -284,8 +284,8 @@ def test_auto_with_no_detector_at_hand_takes_none_and_says_how_to_get_one(
 
 def test_a_resumed_run_keeps_its_detector(seen: Seen) -> None:
     words = ["train", seen.manifest, "--out", seen.run, "--resume"]
-    result = invoke(*words, "preprocess.detector=none", exit_code=2)
-    assert "preprocess.detector was 'centerface', is 'none'" in str(result.exception)
+    result = invoke(*words, "preprocess.detector=yunet", exit_code=2)
+    assert "preprocess.detector was 'centerface', is 'yunet'" in str(result.exception)
     result = invoke(*words, "preprocess.align=false", exit_code=2)
     assert "preprocess.align was True, is False" in str(result.exception)
     invoke(*words, "preprocess.detector=auto")  # which is still the same one

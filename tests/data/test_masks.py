@@ -17,7 +17,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from maskwise.cli import app
-from maskwise.data import masks
+from maskwise.data import masks, sheets
 from maskwise.data.faces import open_detector
 from maskwise.data.manifest import manifest_from_rows, read_manifest, write_manifest
 from maskwise.errors import ManifestError, MaskwiseError, SettingsError
@@ -304,6 +304,27 @@ def test_a_sample_of_people_is_the_same_in_any_company() -> None:
 
 
 def test_the_command_draws_on_a_sample(source: Source, tmp_path: Path) -> None:
-    words = ["--out", tmp_path / "out", "--people", 2, "--workers", 0, "--wear", 1]
-    invoke("mask", source.folder / "m.csv", *words)
-    assert read_manifest(tmp_path / "out" / "manifest.csv")["person"].n_unique() <= 2
+    people = set()
+    for number in (2, 3):
+        out = tmp_path / str(number)
+        words = ["--people", number, "--seed", 1, "--workers", 0, "--wear", 1]
+        invoke("mask", source.folder / "m.csv", "--out", out, *words)
+        people.add(read_manifest(out / "manifest.csv")["person"].n_unique())
+    assert people == {2, 3}
+
+
+def test_the_sheet_of_many_photos_a_face_shows_some_of_each_state(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[list[str]] = []
+
+    def keep(_: Path, tiles: list[tuple[Image.Image, str]], columns: int, __: int) -> None:
+        shown.append([caption for _, caption in tiles])
+        assert columns == 16
+
+    monkeypatch.setattr(sheets, "write_sheet", keep)
+    words = ["--people", 2, "--seed", 1, "--workers", 0, "--wear", 20, "--incorrect", 9]
+    invoke("mask", source.folder / "m.csv", "--out", tmp_path / "out", *words)
+    (captions,) = shown
+    assert len(captions) == 32
+    assert captions.count("") == 2  # the bare ones

@@ -120,6 +120,7 @@ def test_an_upside_down_face_gets_its_mask_on_its_own_lower_half(
     upset = replace(FACE, points=tuple((192 - x, 256 - y) for x, y in FACE.points))  # type: ignore[arg-type]
     for face, above in ((FACE, False), (upset, True)):
         outcome = outcome_of([face], tmp_path, monkeypatch)
+        assert outcome.note == ("the face stands on its head" if above else "")
         assert [row["mask"] for row in outcome.rows].count("wear") == 2
         bare, masked = pair(tmp_path)
         rows, _ = np.nonzero(np.abs(masked - bare).mean(axis=2) > 30)

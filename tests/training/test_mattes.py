@@ -81,7 +81,10 @@ def test_photos_without_a_matte_stay_whole(manifest: Path, tmp_path: Path) -> No
     preprocess = Preprocess(height=16, width=16, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
     framer = Framer(preprocess, mattes=tmp_path / "mattes")
     photo = manifest.parent / read_rows(manifest)["photo"][0]
-    assert (framer.frame(photo).pixels[..., 3] == 255).all()
+    for box in (None, (-30.0, -30.0, 20.0, 20.0)):  # outside the photo nothing is known either
+        assert (framer.frame(photo, box).pixels[..., 3] == 255).all()
+    turned = preprocess.frame(Image.new("L", (40, 40), 255), (25, 25, 45, 45), 30, outside=255)
+    assert (turned == 255).all()
     assert framer.key != Framer(preprocess).key
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _PEOPLE = 24
 """People on the sheet of drawn masks."""
+_PHOTOS: Final = 16
+"""Photos of each on it, at most."""
 _SIDE = 128
 
 DetectorName = Annotated[
@@ -49,6 +51,8 @@ def crop(
 
     if shape not in SHAPES:
         raise SettingsError(f"--shape {shape}: expected {' or '.join(SHAPES)}")
+    if align and detector == "none":
+        raise SettingsError("--align turns the eyes level, and --detector none finds no eyes")
     name = _open(detector, detectors)
     step = CropStep(name, detectors, margin, shape, align, longest)
     make_set(read_manifest(manifest), out, step, processes(workers), as_json)
@@ -138,11 +142,12 @@ def _write_drawn(made: "DerivedSet", out: Path) -> None:
 
     write_tables(made, out)
     most = max((len(outcome.rows) for outcome in made.outcomes), default=1)
-    write_sheet(out / SHEET, list(_drawn_tiles(made, out)), columns=max(most, 1), side=_SIDE)
+    columns = min(max(most, 1), _PHOTOS)
+    write_sheet(out / SHEET, list(_drawn_tiles(made, out)), columns, _SIDE)
 
 
 def _drawn_tiles(made: "DerivedSet", out: Path) -> "Iterator[Tile]":
-    """Yield all photos of some people, each with the place of its mask."""
+    """Yield the photos of some people, each with the place of its mask."""
     from maskwise.data.sheets import spread
     from maskwise.transforms.decode import decode_photo
 
@@ -150,7 +155,7 @@ def _drawn_tiles(made: "DerivedSet", out: Path) -> "Iterator[Tile]":
     most = max((len(rows) for rows in drawn), default=0)
     whole = [rows for rows in drawn if len(rows) == most]
     for place in spread(len(whole), _PEOPLE):
-        for row in whole[place]:
+        for row in (whole[place][number] for number in spread(most, _PHOTOS)):
             photo = decode_photo(out / row["photo"])
             photo.thumbnail((_SIDE, _SIDE))
             yield photo, f"{row['drawn']['kind']} {row['drawn']['place']}".strip()

@@ -85,7 +85,7 @@ def open_frames(
     size = len(photos) * math.prod(framer.shape)
     if size > settings.limit_gb * 1e9:
         return StreamedFrames(photos, framer, settings.workers)
-    folder = (settings.folder or default_folder()).expanduser() / framer.key
+    folder = (settings.folder or default_folder()) / framer.key
     return FrameCache(folder, framer).open(photos, settings.workers, progress)
 
 

@@ -19,7 +19,7 @@ from maskwise.data.faces import Face, open_detector, points_problem, roll
 from maskwise.data.framing import face_of
 from maskwise.errors import PhotoError
 from maskwise.transforms.decode import MIN_SIDE, decode_photo
-from maskwise.transforms.preprocess import Box, cut_window, face_region, level_region
+from maskwise.transforms.preprocess import Box, cut_window, face_region, level_region, scale_region
 
 SHAPES: Final = {"square": (64, 64), "3:4": (64, 48)}
 """Shape of a crop -> height and width in this proportion."""
@@ -91,13 +91,14 @@ class CropStep:
             region = turned
         left, top = math.floor(region[0] + _NOTHING), math.floor(region[1] + _NOTHING)
         reach = max(region[2] - left, (region[3] - top) * width / height)
-        across = math.ceil(reach - _NOTHING)
+        across = max(math.ceil(reach - _NOTHING), 1)
         down = math.ceil(across * height / width)
-        crop = cut_window(image, (left, top, left + across, top + down))
-        scale = min(self.longest / max(crop.size), 1.0)
-        if scale < 1:
-            crop = crop.resize((round(across * scale), round(down * scale)))
-        return crop, _moved(box, -left, -top, scale)
+        window = (left, top, left + across, top + down)
+        scale = min(self.longest / max(across, down), 1.0)
+        if scale == 1:
+            return cut_window(image, window), _moved(box, -left, -top)
+        pixels = scale_region(image, window, round(across * scale), round(down * scale))
+        return Image.fromarray(pixels), _moved(box, -left, -top, scale)
 
 
 def _moved(box: Box | None, x: float, y: float, scale: float = 1.0) -> Box | None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +27,14 @@ from maskwise.data.faces import (
     roll,
 )
 from maskwise.data.mattes import find_matte
-from maskwise.errors import PhotoError
+from maskwise.errors import DetectorError, PhotoError
 from maskwise.transforms.decode import PhotoLike, decode_photo, photo_name
 from maskwise.transforms.preprocess import Box, Preprocess
 
 _SAME_FACE = 0.3
 """A detected face is the one in a given box from this intersection over union on."""
+_PERSON: Final = 255
+"""Value of a matte where a person is, and where nothing is known, such as outside the photo."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +91,14 @@ class Framer:
             pixels = self.preprocess.frame(image, found, tilt)
             if self.mattes:
                 matte = self._matte(photo, image.size)
-                layer = self.preprocess.frame(matte, found, tilt)[..., :1]
+                layer = self.preprocess.frame(matte, found, tilt, outside=_PERSON)[..., :1]
                 pixels = np.concatenate([pixels, layer], axis=2)
         except PhotoError as error:
+            unnamed = f"{photo_name(b'')}:"
+            if not str(error).startswith(unnamed):
+                raise
             known = name or photo_name(photo)
-            raise PhotoError(str(error).replace(photo_name(b""), known, 1)) from error
+            raise PhotoError(f"{known}:{str(error).removeprefix(unnamed)}") from error
         return Framed(pixels, found, missed=self._detector is not None and found is None)
 
     def _tilt(self, face: Face | None) -> float:
@@ -108,7 +114,7 @@ class Framer:
 
     def _matte(self, photo: PhotoLike, size: tuple[int, int]) -> Image.Image:
         """Return the saved matte of a photo file; all person where there is none."""
-        everything = Image.new("L", size, 255)
+        everything = Image.new("L", size, _PERSON)
         if self.mattes is None or not isinstance(photo, (str, Path, bytes)):
             return everything
         content = photo if isinstance(photo, bytes) else Path(photo).read_bytes()
@@ -139,8 +145,14 @@ def resolve_detector(
     """Return the settings with `auto` replaced by the best detector at hand; nothing is fetched.
 
     Raises:
-        DetectorError: a detector's file is at hand, but damaged.
+        DetectorError: a detector's file is at hand, but damaged; or none is, to align by.
     """
     if settings.detector != "auto":
         return settings
-    return settings.model_copy(update={"detector": best_detector(detectors)})
+    name = best_detector(detectors)
+    if settings.align and name == "none":
+        raise DetectorError(
+            "preprocess.align needs a face detector, and none is at hand; "
+            "preprocess.detector=yunet fetches one (0.3 MB), or pip install 'maskwise[faces]'"
+        )
+    return settings.model_copy(update={"detector": name})

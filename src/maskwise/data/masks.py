@@ -5,7 +5,7 @@
     out/
       images/000001_female_Unknown_45/mask1.jpg .. mask5.jpg incorrect_mask.jpg normal.jpg
       train.csv      id, gender, race, age, path of the people whose gender and age are known
-      drawn.csv      every photo with kind and place of its mask, pose of the head, light
+      drawn.csv      every photo with kind and place of its mask and the pose of the head
       manifest.csv
 
 Five points of the face are enough; its box adds the chin and the width. Nothing comes from
@@ -25,7 +25,7 @@ from PIL import Image
 
 from maskwise.data.boxes import box_text, parse_box
 from maskwise.data.derived import DerivedSet, Outcome, Row, save_photo
-from maskwise.data.faces import Face, open_detector, points_problem, upside_down
+from maskwise.data.faces import Face, open_detector, points_problem, roll, upside_down
 from maskwise.data.framing import face_of
 from maskwise.data.worn.head import Head, fit_head
 from maskwise.data.worn.light import Light, measure_light
@@ -39,6 +39,8 @@ from maskwise.transforms.decode import decode_photo
 
 _SMALLEST: Final = 8.0
 """Pixels between the eyes; of a smaller face a mask would be a few dots."""
+_ON_ITS_HEAD: Final = 135
+"""Degrees that a face is turned by, either way."""
 _TRIES: Final = 12
 _LEAST_AREA: Final = 0.35
 """Of the mask that is seen, in squared eye distances; less could not be told from none."""
@@ -56,7 +58,7 @@ def bare_rows(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def sample_people(frame: pl.DataFrame, count: int, seed: int) -> pl.DataFrame:
-    """Return the rows of `count` people, the same ones for a seed whatever else is in the frame."""
+    """Return the rows of `count` people; each has a rank of its own, drawn from the seed."""
     people = frame["person"].unique().to_list()
     ranked = sorted(people, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
     return frame.filter(pl.col("person").is_in(ranked[:count]))
@@ -110,8 +112,7 @@ class MaskStep:
         faces = detector.find(image)
         box = parse_box(row["box"]) if row["box"] else None
         face = face_of(faces, image.size, box)
-        turned = upside_down(detector, image, face) if face else None
-        face = turned or face
+        face = face and (upside_down(detector, image, face) or face)
         problem = _unusable(face)
         if face is None or problem:
             return Outcome(note=problem)
@@ -139,7 +140,7 @@ class MaskStep:
                 made["box"] = box_text((box[0] + left, box[1] + top, box[2] + left, box[3] + top))
             rows.append(made)
         notes = {
-            "the face stands on its head": turned is not None,
+            "the face stands on its head": abs(roll(face)) > _ON_ITS_HEAD,
             f"{missing} mask(s) would lie outside the photo": missing > 0,
             f"{len(faces)} faces, the largest central one taken": len(faces) > 1 and not box,
         }

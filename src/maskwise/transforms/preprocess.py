@@ -54,11 +54,16 @@ class Preprocess(PreprocessSettings):
         return hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:16]
 
     def frame(
-        self, photo: PhotoLike, box: Box | None = None, tilt: float = 0.0
+        self,
+        photo: PhotoLike,
+        box: Box | None = None,
+        tilt: float = 0.0,
+        outside: int = OUTSIDE,
     ) -> NDArray[np.uint8]:
         """Return a photo, or the face in `box`, as RGB pixels (height, width, 3).
 
-        A face that is turned clockwise by `tilt` degrees is turned upright.
+        A face that is turned clockwise by `tilt` degrees is turned upright. What lies outside the
+        photo has the value `outside`.
 
         Raises:
             PhotoError: the photo cannot be decoded, or the box lies outside it.
@@ -69,8 +74,8 @@ class Preprocess(PreprocessSettings):
         except ValueError as error:
             raise PhotoError(f"{photo_name(photo)}: {error}") from error
         if tilt:
-            image, region = level_region(image, region, tilt)
-        return _sample(image, region, self.width, self.height)
+            image, region = level_region(image, region, tilt, outside)
+        return scale_region(image, region, self.width, self.height, outside)
 
 
 def face_region(settings: PreprocessSettings, size: tuple[int, int], box: Box | None) -> Box:
@@ -94,7 +99,9 @@ def face_region(settings: PreprocessSettings, size: tuple[int, int], box: Box | 
     return middle_x - half_x, middle_y - half_y, middle_x + half_x, middle_y + half_y
 
 
-def level_region(image: Image.Image, region: Box, tilt: float) -> tuple[Image.Image, Box]:
+def level_region(
+    image: Image.Image, region: Box, tilt: float, outside: int = OUTSIDE
+) -> tuple[Image.Image, Box]:
     """Return the part of an image about a region, turned upright, and the region in it.
 
     What is turned clockwise by `tilt` degrees is upright then; the region's middle stays.
@@ -103,23 +110,27 @@ def level_region(image: Image.Image, region: Box, tilt: float) -> tuple[Image.Im
     reach = math.ceil(math.hypot(right - left, bottom - top) / 2) + 1
     x, y = round((left + right) / 2), round((top + bottom) / 2)
     first_x, first_y = x - reach, y - reach
-    around = cut_window(image, (first_x, first_y, x + reach, y + reach))
+    around = cut_window(image, (first_x, first_y, x + reach, y + reach), outside)
     middle = ((left + right) / 2 - first_x, (top + bottom) / 2 - first_y)
     turned = around.rotate(tilt, Image.Resampling.BICUBIC, center=middle)
     return turned, (left - first_x, top - first_y, right - first_x, bottom - first_y)
 
 
-def cut_window(image: Image.Image, window: tuple[int, int, int, int]) -> Image.Image:
-    """Return the pixels of a window that meets an image; outside it is grey."""
+def cut_window(
+    image: Image.Image, window: tuple[int, int, int, int], outside: int = OUTSIDE
+) -> Image.Image:
+    """Return the pixels of a window that meets an image; outside it they are `outside`."""
     first = (max(window[0], 0), max(window[1], 0))
     last = (min(window[2], image.width), min(window[3], image.height))
     pixels = np.asarray(image.crop((*first, *last)))
     across, down = ((first[axis] - window[axis], window[axis + 2] - last[axis]) for axis in (0, 1))
-    return Image.fromarray(_padded(pixels, down, across))
+    return Image.fromarray(_padded(pixels, down, across, outside))
 
 
-def _sample(image: Image.Image, region: Box, width: int, height: int) -> NDArray[np.uint8]:
-    """Scale the part of `region` that lies in the image; the rest is grey."""
+def scale_region(
+    image: Image.Image, region: Box, width: int, height: int, outside: int = OUTSIDE
+) -> NDArray[np.uint8]:
+    """Return a region that meets an image as pixels (height, width, 3); the rest is `outside`."""
     left, top, right, bottom = region
     scale_x, scale_y = width / (right - left), height / (bottom - top)
     inside = (
@@ -134,10 +145,10 @@ def _sample(image: Image.Image, region: Box, width: int, height: int) -> NDArray
     last_y = max(round((inside[3] - top) * scale_y), first_y + 1)
     size = (last_x - first_x, last_y - first_y)
     pixels = np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=inside))
-    return _padded(pixels, (first_y, height - last_y), (first_x, width - last_x))
+    return _padded(pixels, (first_y, height - last_y), (first_x, width - last_x), outside)
 
 
 def _padded(
-    pixels: NDArray[np.uint8], down: tuple[int, int], across: tuple[int, int]
+    pixels: NDArray[np.uint8], down: tuple[int, int], across: tuple[int, int], outside: int
 ) -> NDArray[np.uint8]:
-    return np.pad(pixels, (down, across, (0, 0)), constant_values=OUTSIDE)
+    return np.pad(pixels, (down, across, (0, 0)), constant_values=outside)

@@ -16,11 +16,10 @@ from maskwise.data.faces import Face
 
 Array = NDArray[np.float64]
 
-EYE_LINE: Final = 0.0
 NOSE_TIP: Final = 0.68
 MOUTH: Final = 1.08
 CHIN: Final = 1.85
-"""Heights y on the average face."""
+"""Heights y on the average face, from the eyes down."""
 
 AXIS: Final = -1.3
 """z of the upright axis that the cheeks are turned about."""

@@ -63,8 +63,10 @@ def draw_mask(
     window = _Window.around(patches, [math.ceil(side * shrink) for side in pixels.shape[:2]])
     if window is None:
         return Drawing(pixels.copy(), 0.0, 0.0)
-    colour, cover, cloth_cover = _rasterise(patches, small, window)
     rows, columns = window.photo_slices(shrink, pixels.shape)
+    if rows.start >= rows.stop or columns.start >= columns.stop:  # an edge that rounding took
+        return Drawing(pixels.copy(), 0.0, 0.0)
+    colour, cover, cloth_cover = _rasterise(patches, small, window)
     layer = _layer(colour, cover, small, light.blur * shrink)
     layer = layer.resized(rows.stop - rows.start, columns.stop - columns.start)
     rng = np.random.default_rng([look.seed, 1])
