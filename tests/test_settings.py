@@ -90,3 +90,13 @@ def test_variables_stand_in_for_paths() -> None:
     assert path_or_variable(Path("x"), "SM_MODEL_DIR", "the folder", given) == Path("x")
     with pytest.raises(SettingsError, match="no path to the folder: give it, or set SM_MODEL_DIR"):
         path_or_variable(None, "SM_MODEL_DIR", "the folder", {})
+
+
+@pytest.mark.parametrize("key", ["faces.folder", "cache.folder", "augment.mattes"])
+def test_paths_may_begin_with_the_home_folder(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    section, name = key.split(".")
+    settings = load_settings(None, [f"{key}=~/here"])
+    assert getattr(getattr(settings, section), name) == tmp_path / "here"
