@@ -68,6 +68,7 @@ class FakeDetector:
 
     faces: list[Face]
     name: str = "fake"
+    upright: bool = False
     asked: list[Image.Image] = field(default_factory=list)
 
     def find(self, image: Image.Image) -> list[Face]:

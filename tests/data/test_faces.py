@@ -324,6 +324,7 @@ class FakeNetwork:
     """Finds one face, a quarter of the picture in its middle, in pictures up to a size."""
 
     thresholds = (0.7, 0.2)
+    upright = False
 
     def __init__(self, largest: int) -> None:
         self.largest = largest

@@ -41,6 +41,9 @@ class Network(Protocol):
     a small picture, and where nothing was found before, few false finds come with the true ones.
     """
 
+    upright: bool
+    """Whether even a face that stands on its head is given the points of an upright one."""
+
     def find(self, pixels: Pixels, threshold: float) -> Findings:
         """Return the faces in RGB pixels (height, width, 3) whose score is above a threshold."""
 
@@ -49,6 +52,7 @@ class YuNet:
     """YuNet of libfacedetection.train: a cell at strides 8, 16 and 32 is a face or is none."""
 
     thresholds = (0.6, 0.4)
+    upright = True
     _STRIDES: Final = (8, 16, 32)
     _OUTPUTS: Final = ("cls", "obj", "bbox", "kps")
 
@@ -78,6 +82,7 @@ class CenterFace:
     """CenterFace: a map of the middles of faces at stride 4, with maps of sizes and points."""
 
     thresholds = (0.4, 0.3)
+    upright = False
     _STRIDE: Final = 4
     _OUTPUTS: Final = ("537", "538", "539", "540")
 

@@ -63,6 +63,8 @@ class Detector(Protocol):
     """Finds the faces in photos."""
 
     name: str
+    upright: bool
+    """Whether even a face that stands on its head is given the points of an upright one."""
 
     def find(self, image: Image.Image) -> list[Face]:
         """Return all faces of an upright RGB image, best score first."""
@@ -76,7 +78,7 @@ def upside_down(detector: Detector, photo: Image.Image, face: Face) -> Face | No
     the two that do stand on their heads are told so and no other; of 1,587 turned round for a test
     1,573 are. CenterFace gives such points as they stand, and many upright faces score higher.
     """
-    if detector.name != "yunet":
+    if not detector.upright:
         return None
     right, bottom = photo.size
     middle = ((face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2)
@@ -120,6 +122,7 @@ class _NetworkDetector:
 
     def __init__(self, name: str, network: Network) -> None:
         self.name = name
+        self.upright = network.upright
         self._network = network
 
     def find(self, image: Image.Image) -> list[Face]:
