@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,6 +48,9 @@ class Invert:
         if name == self.stop_at:
             raise KeyboardInterrupt
         if name == self.kill_at:
+            deadline = time.monotonic() + 60
+            while not (out / "derived.jsonl").exists() and time.monotonic() < deadline:
+                time.sleep(0.01)  # another worker's photos come first
             os.kill(os.getpid(), signal.SIGKILL)
         if name == self.fail_at:
             raise PhotoError(f"{row['photo']}: the network drive was away")
