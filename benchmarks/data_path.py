@@ -31,7 +31,7 @@ from maskwise.data.cache import open_frames
 from maskwise.data.frames import PhotoRef
 from maskwise.data.framing import Framer
 from maskwise.data.samples import write_samples
-from maskwise.models.heads import FaceModel
+from maskwise.models.network import FaceModel
 from maskwise.transforms.augment import Augment, draw, normalise
 from maskwise.transforms.preprocess import Preprocess
 

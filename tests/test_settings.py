@@ -38,7 +38,7 @@ def test_every_problem_is_listed_with_its_key() -> None:
     [
         (["labels.task_boundaries=[60, 30]"], "must rise"),
         (["labels.drop_ages=[[60, 120]]"], "leaves no age of the old group"),
-        (["model.dropout=0.2"], "set hidden"),
+        (["model.dropout_samples=4"], "set dropout"),
         (["train.batch_size=10", "train.accumulate=3"], "cannot be cut into 3"),
         (["loss.task_weights={mask: 0, gender: 0, age_group: 0}"], "at least one task"),
         (["model.head=single", "loss.task_weights.mask=2"], "single head has one loss"),

@@ -2,12 +2,14 @@
 
 import difflib
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from maskwise.config import Settings
 from maskwise.errors import SettingsError, listed
@@ -72,9 +74,18 @@ def _problems(error: ValidationError) -> Iterator[str]:
         if item["type"] == "extra_forbidden":
             yield f"{path}: no such setting{_nearest(path)}"
         elif item["type"] == "value_error":
-            yield f"{path or 'settings'}: {item['msg'].removeprefix('Value error, ')}"
+            for line in item["msg"].removeprefix("Value error, ").splitlines():
+                yield f"{path or 'settings'}: {line}"
         else:
-            yield f"{path}: {item['msg'][0].lower()}{item['msg'][1:]}, got {item['input']!r}"
+            text = f"{path}: {item['msg'][0].lower()}{item['msg'][1:]}, got {item['input']!r}"
+            yield text + _nearest_choice(item)
+
+
+def _nearest_choice(item: ErrorDetails) -> str:
+    """Return the choice that a wrong word may have meant, where one is near."""
+    choices = re.findall(r"'([^']+)'", item.get("ctx", {}).get("expected", ""))
+    close = difflib.get_close_matches(str(item["input"]), choices, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _nearest(path: str) -> str:
@@ -97,6 +108,19 @@ def setting_keys(model: type[BaseModel] = Settings, prefix: str = "") -> list[st
         else:
             keys.append(prefix + name)
     return keys
+
+
+def setting_values(settings: BaseModel, prefix: str = "") -> dict[str, Any]:
+    """Return every setting by its key, such as 'train.epochs', as plain values."""
+    values: dict[str, Any] = {}
+    plain = settings.model_dump(mode="json")
+    for name in type(settings).model_fields:
+        inner = getattr(settings, name)
+        if isinstance(inner, BaseModel):
+            values |= setting_values(inner, f"{prefix}{name}.")
+        else:
+            values[prefix + name] = plain[name]
+    return values
 
 
 def describe_settings(settings: BaseModel, indent: str = "") -> str:

@@ -30,7 +30,7 @@ from maskwise.evaluation import evaluate as evaluation
 from maskwise.labels import MaskState
 from maskwise.models.inference import model_probabilities
 from maskwise.prediction.predictor import Predictor
-from maskwise.training import loop, run
+from maskwise.training import run, step, validate
 from maskwise.transforms.decode import decode_photo
 from maskwise.transforms.preprocess import Preprocess
 from people import labels, person, saved, scenery, tilted
@@ -99,11 +99,11 @@ class Seen:
     def train(self, name: str, *words: str) -> None:
         """Train for an epoch; keep the frames of all rows, and those that training used."""
         used = np.zeros((len(self.refs), 32, 32, 3), np.uint8)
-        forward, answer, make = loop.Trainer._forward, model_probabilities, loop.TrainingData
+        forward, answer, make = step.Stepper._forward, model_probabilities, run.TrainingData
 
-        def seen_forward(trainer: Any, rows: Any, frames: Any, batch: Any) -> Any:
+        def seen_forward(stepper: Any, rows: Any, frames: Any, *rest: Any) -> Any:
             used[rows] = frames.numpy()
-            return forward(trainer, rows, frames, batch)
+            return forward(stepper, rows, frames, *rest)
 
         def seen_answer(model: Any, batches: Any, *rest: Any) -> Any:
             kept = [batch.numpy() for batch in batches]
@@ -116,8 +116,8 @@ class Seen:
             return make(frames, *rest)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(loop.Trainer, "_forward", seen_forward)
-            patch.setattr(loop, "model_probabilities", seen_answer)
+            patch.setattr(step.Stepper, "_forward", seen_forward)
+            patch.setattr(validate, "model_probabilities", seen_answer)
             patch.setattr(run, "TrainingData", seen_data)
             out = self.folder / name
             result = invoke("train", self.manifest, *SETTINGS, *words, "--out", out)

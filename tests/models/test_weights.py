@@ -20,7 +20,7 @@ from maskwise.errors import SettingsError, WeightsError
 from maskwise.models import backbone as backbones
 from maskwise.models.backbone import build_backbone, feature_count, load_pretrained
 from maskwise.models.bundle import find_bundle
-from maskwise.models.heads import FaceModel
+from maskwise.models.network import FaceModel
 from maskwise.models.weights import packaged_weights
 
 SIZE = (64, 64)

@@ -15,7 +15,7 @@ from maskwise.data.frames import PhotoRef
 from maskwise.data.framing import Framer
 from maskwise.data.mattes import save_matte
 from maskwise.storage import file_digest
-from maskwise.training import loop
+from maskwise.training import step
 from maskwise.transforms.preprocess import Preprocess
 
 
@@ -36,13 +36,13 @@ def test_mattes_change_training_photos_and_no_others(
 ) -> None:
     save_mattes(manifest, tmp_path / "mattes")
     channels: list[int] = []
-    real = loop.Augment.__call__
+    real = step.Augment.__call__
 
-    def seen(augment: loop.Augment, frames: object, draws: object) -> object:
+    def seen(augment: step.Augment, frames: object, draws: object) -> object:
         channels.append(frames.shape[-1])  # type: ignore[attr-defined]
         return real(augment, frames, draws)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loop.Augment, "__call__", seen)
+    monkeypatch.setattr(step.Augment, "__call__", seen)
     words = ["augment.background=1", f"augment.mattes={tmp_path / 'mattes'}", "train.epochs=1"]
     result = train(manifest, tmp_path / "with", *tiny, *words)
     assert result.exit_code == 0, result.output + repr(result.exception)

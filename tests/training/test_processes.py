@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from conftest import write_set
 from maskwise.models.inference import empty_probabilities
-from maskwise.training.loop import _assembled
+from maskwise.training.validate import assembled
 
 SETTINGS = [
     "train.epochs=2",
@@ -83,11 +83,11 @@ def test_two_processes_equal_one(tmp_path: Path, tiny: list[str], more: list[str
 def test_a_photo_that_no_process_answers_is_an_error() -> None:
     answers = empty_probabilities(2)
     rows = [np.array([0, 1]), np.array([2, 3])]
-    whole = _assembled(4, list(zip(rows, [answers, answers], strict=True)))
+    whole = assembled(4, list(zip(rows, [answers, answers], strict=True)))
     assert whole.joint.shape == (4, 18)
     for wrong in ([rows[0]], [rows[0], rows[0]]):
         with pytest.raises(RuntimeError, match="photos were not answered exactly once"):
-            _assembled(4, list(zip(wrong, [answers] * len(wrong), strict=True)))
+            assembled(4, list(zip(wrong, [answers] * len(wrong), strict=True)))
 
 
 def test_batch_norm_differs_without_synchronisation() -> None:

@@ -17,7 +17,7 @@ import maskwise
 from conftest import read_rows, write_set
 from maskwise.cli import app
 from maskwise.data.samples import write_samples
-from maskwise.training import loop
+from maskwise.training import step, validate
 
 
 def invoke(manifest: Path, out: Path, *words: str) -> dict[str, object]:
@@ -111,7 +111,7 @@ def test_training_stops_when_the_score_does_not_rise(
     manifest: Path, tmp_path: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([0.5, 0.6, 0.6, 0.55, 0.9])
-    monkeypatch.setattr(loop, "validation_scores", lambda *_: {"score": next(scores)})
+    monkeypatch.setattr(validate, "validation_scores", lambda *_: {"score": next(scores)})
     summary = invoke(manifest, tmp_path / "run", *tiny, "train.epochs=9", "train.patience=2")
     assert (summary["epochs"], summary["best_epoch"]) == (4, 2)
 
@@ -176,7 +176,7 @@ def test_settings_that_cannot_work_leave_no_folder(
 def test_a_loss_that_is_no_number_ends_with_a_message(
     manifest: Path, tmp_path: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "normalise", lambda photos, *_: photos * torch.nan)
+    monkeypatch.setattr(step, "normalise", lambda photos, *_: photos * torch.nan)
     assert "the loss is nan at step 1; lower optim.lr" in refused(manifest, tmp_path / "r", *tiny)
 
 

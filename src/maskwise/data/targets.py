@@ -9,6 +9,7 @@ from maskwise.data.manifest import fill_age_groups
 from maskwise.labels import TASKS, UNKNOWN, encode_class
 
 Codes = dict[str, NDArray[np.int64]]
+Ages = NDArray[np.float32]
 
 
 def task_codes(frame: pl.DataFrame, labels: LabelSettings) -> Codes:
@@ -22,10 +23,22 @@ def training_codes(frame: pl.DataFrame, labels: LabelSettings) -> Codes:
     A photo of a dropped age still teaches its mask state and gender.
     """
     codes = _codes(fill_age_groups(frame, labels.train_boundaries))
-    ages = frame["age"]
-    dropped = np.array([age is not None and labels.drops(age) for age in ages], dtype=bool)
-    codes["age_group"] = np.where(dropped, UNKNOWN, codes["age_group"])
+    codes["age_group"] = np.where(_dropped(frame, labels), UNKNOWN, codes["age_group"])
     return codes
+
+
+def known_ages(frame: pl.DataFrame) -> Ages:
+    """Return the ages in years (N,), NaN where unknown."""
+    return frame["age"].cast(pl.Float32).fill_null(float("nan")).to_numpy()
+
+
+def training_ages(frame: pl.DataFrame, labels: LabelSettings) -> Ages:
+    """Return the ages that training uses (N,), NaN where unknown or dropped."""
+    return np.where(_dropped(frame, labels), np.float32("nan"), known_ages(frame))
+
+
+def _dropped(frame: pl.DataFrame, labels: LabelSettings) -> NDArray[np.bool_]:
+    return np.array([age is not None and labels.drops(age) for age in frame["age"]], dtype=bool)
 
 
 def class_codes(codes: Codes) -> NDArray[np.int64]:

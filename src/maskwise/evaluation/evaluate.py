@@ -22,7 +22,7 @@ from maskwise.models.bundle import ModelInfo, load_bundle
 from maskwise.models.inference import (
     Probabilities,
     choose_device,
-    expected_age,
+    expected_ages,
     model_probabilities,
 )
 
@@ -80,7 +80,7 @@ def evaluate(
     answers = Probabilities.concatenate(parts)
     if not np.isfinite(answers.joint).all():
         raise RunError(f"{model_path} gives no numbers: its training went wrong")
-    ages = expected_age(answers.tasks["age_group"], info.mean_ages)
+    ages = expected_ages(answers, info.mean_ages)
     scores = evaluation_scores(frame, labels, answers.joint, answers.tasks, ages, samples)
     scores["no_face"] = int(frames.missed.sum())
     return Evaluation(scores, frame, answers, info, labels)

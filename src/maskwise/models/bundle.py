@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from maskwise.config import Boundaries, ModelSettings
 from maskwise.errors import RunError, listed
 from maskwise.labels import TASKS, age_group_text
-from maskwise.models.heads import FaceModel
+from maskwise.models.network import Network, build_network
+from maskwise.models.outputs import LOG_VARIANCES
 from maskwise.models.tensors import write_tensors
 from maskwise.storage import write_json, write_text
 from maskwise.transforms.preprocess import Preprocess
@@ -68,12 +69,15 @@ class ModelInfo(BaseModel):
 def save_bundle(folder: Path, weights: dict[str, torch.Tensor], info: ModelInfo) -> None:
     """Write a model folder; each file is replaced as a whole, the weights last.
 
+    What only training uses of the weights is left out.
+
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
     write_json(folder / "model.json", info.model_dump(mode="json"))
     write_text(folder / "README.md", _card(info))
-    write_tensors(folder / "model.safetensors", weights)
+    used = {name: value for name, value in weights.items() if name != LOG_VARIANCES}
+    write_tensors(folder / "model.safetensors", used)
 
 
 def _card(info: ModelInfo) -> str:
@@ -107,7 +111,7 @@ def find_bundle(path: Path) -> Path:
     raise RunError(f"{path} {what}; expected a run folder of `maskwise train`")
 
 
-def load_bundle(path: Path) -> tuple[FaceModel, ModelInfo]:
+def load_bundle(path: Path) -> tuple[Network, ModelInfo]:
     """Load a model from a run or model folder.
 
     Raises:
@@ -115,7 +119,8 @@ def load_bundle(path: Path) -> tuple[FaceModel, ModelInfo]:
     """
     folder = find_bundle(path)
     info = read_info(folder)
-    model = FaceModel(info.model, (info.preprocess.height, info.preprocess.width))
+    size = (info.preprocess.height, info.preprocess.width)
+    model = build_network(info.model, size, info.task_boundaries)
     try:
         model.load_state_dict(load_file(folder / "model.safetensors"))
     except (SafetensorError, OSError, RuntimeError) as error:

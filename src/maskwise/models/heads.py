@@ -1,79 +1,127 @@
-"""Heads on pooled features, and the model that joins them to a backbone."""
+"""Heads: from pooled features to the outputs of a model."""
 
 from typing import Final
 
 import torch
 from torch import nn
+from torch.nn import functional as nnf
 
-from maskwise.config import ModelSettings
+from maskwise.config import Boundaries, ModelSettings
 from maskwise.labels import NUM_CLASSES, TASKS
-from maskwise.models.backbone import build_backbone, feature_count
+from maskwise.models.outputs import AGE, JOINT, YEARS, Outputs, group_log_probabilities
 
-JOINT: Final = "joint"
-"""Name of the one output of the single head."""
-Logits = dict[str, torch.Tensor]
+AGES: Final = 101
+"""Years that a distribution is over: 0 to 100; older counts as 100."""
+_MEAN_AGE: Final = 40.0
+_AGE_SPREAD: Final = 20.0
 
 
-class FaceModel(nn.Module):
-    """A backbone and its heads.
+class CosineClasses(nn.Module):
+    """A last layer that gives scale x cosine between features and each class's weights.
 
-    With the `multi` head the outputs are 'mask' (N, 3), 'gender' (N, 2) and 'age_group' (N, 3);
-    with the `single` head 'joint' (N, 18).
+    From Deng et al., 2019, 'ArcFace', equation 2 without its margin.
     """
 
-    def __init__(self, settings: ModelSettings, size: tuple[int, int]) -> None:
+    def __init__(self, features: int, classes: int, scale: float) -> None:
         super().__init__()
-        self.backbone = build_backbone(settings.backbone, size, settings.drop_path)
-        features = feature_count(self.backbone)
-        outputs = (
-            {JOINT: NUM_CLASSES}
-            if settings.head == "single"
-            else {task: len(words) for task, words in TASKS.items()}
-        )
-        self.heads = nn.ModuleDict(
-            {name: _head(features, classes, settings) for name, classes in outputs.items()}
-        )
+        self.weight = nn.Parameter(torch.empty(classes, features))
+        nn.init.xavier_uniform_(self.weight)
+        self._scale = scale
 
-    def forward(self, photos: torch.Tensor) -> Logits:
-        """Return logits by output name for normalised photos (N, 3, height, width)."""
-        features = self.backbone(photos)
-        return {name: head(features) for name, head in self.heads.items()}
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return (N, classes) for features (N, features)."""
+        # half precision would round the largest scores alike
+        with torch.autocast(features.device.type, enabled=False):
+            cosine = nnf.linear(nnf.normalize(features.float()), nnf.normalize(self.weight))
+            return self._scale * cosine
 
 
-def _head(features: int, classes: int, settings: ModelSettings) -> nn.Module:
-    if not settings.hidden:
-        return nn.Linear(features, classes)
-    return nn.Sequential(
-        nn.Linear(features, settings.hidden),
-        nn.GELU(),
-        nn.Dropout(settings.dropout),
-        nn.Linear(settings.hidden, classes),
+def build_layers(features: int, classes: int, settings: ModelSettings) -> nn.Module:
+    """Return the layers of one output: hidden layer, norm, dropout and last layer as set."""
+    layers: list[nn.Module] = []
+    width = settings.hidden or features
+    if settings.hidden:
+        layers.append(nn.Linear(features, width))
+    if settings.head_norm:
+        layers.append(nn.BatchNorm1d(width))
+    if settings.hidden:
+        layers.append(nn.GELU())
+    if settings.hidden or settings.dropout:
+        layers.append(nn.Dropout(settings.dropout))
+    last = (
+        CosineClasses(width, classes, settings.cosine_scale)
+        if settings.cosine_scale
+        else nn.Linear(width, classes)
     )
+    return nn.Sequential(*layers, last) if layers else last
 
 
-def task_log_probabilities(logits: Logits) -> Logits:
-    """Return log probabilities per task: 'mask' (N, 3), 'gender' (N, 2), 'age_group' (N, 3).
+class Heads(nn.ModuleDict):
+    """The heads of one backbone.
 
-    Those of the single head are sums over its classes.
+    A head each for `tasks`, or one of all 18 classes ('joint'). The age head may see the answers
+    of the other two; their gradients do not pass through it.
     """
-    if JOINT not in logits:
-        return {task: torch.log_softmax(logits[task].float(), dim=1) for task in TASKS}
-    cube = torch.log_softmax(logits[JOINT].float(), dim=1).view(-1, 3, 2, 3)
-    return {
-        "mask": torch.logsumexp(cube, dim=(2, 3)),
-        "gender": torch.logsumexp(cube, dim=(1, 3)),
-        "age_group": torch.logsumexp(cube, dim=(1, 2)),
-    }
+
+    def __init__(
+        self,
+        features: int,
+        settings: ModelSettings,
+        boundaries: Boundaries,
+        tasks: tuple[str, ...] = tuple(TASKS),
+    ) -> None:
+        super().__init__()
+        self._age = settings.age
+        self._boundaries = boundaries
+        self._sees = {"none": (), "both": ("mask", "gender")}.get(
+            settings.age_sees, (settings.age_sees,)
+        )
+        seen = sum(len(TASKS[task]) for task in self._sees)
+        if settings.head == "single":
+            self[JOINT] = build_layers(features, NUM_CLASSES, settings)
+        else:
+            for task in tasks:
+                inputs = features + (seen if task == "age_group" else 0)
+                self[task] = build_layers(inputs, self._width(task), settings)
+        if settings.age_regression and (settings.head == "single" or "age_group" in tasks):
+            self[AGE] = nn.Linear(features, 1)
+
+    def _width(self, task: str) -> int:
+        classes = len(TASKS[task])
+        if task != "age_group":
+            return classes
+        return {"classes": classes, "ordinal": classes - 1, "distribution": AGES}[self._age]
+
+    def forward(self, features: torch.Tensor) -> Outputs:
+        """Return the outputs for features (N, features)."""
+        outputs: Outputs = {}
+        for name, head in self.items():
+            if name == "age_group":
+                seen = [torch.softmax(outputs[task].detach(), dim=1) for task in self._sees]
+                outputs |= self._age_outputs(head(torch.cat([features, *seen], dim=1)))
+            elif name == AGE:
+                outputs[AGE] = _MEAN_AGE + _AGE_SPREAD * head(features)[:, 0].float()
+            else:
+                outputs[name] = head(features)
+        return outputs
+
+    def _age_outputs(self, values: torch.Tensor) -> Outputs:
+        if self._age == "classes":
+            return {"age_group": values}
+        if self._age == "ordinal":
+            return {"age_group": ordinal_log_probabilities(values.float())}
+        years = torch.log_softmax(values.float(), dim=1)
+        return {YEARS: years, "age_group": group_log_probabilities(years, self._boundaries)}
 
 
-def joint_log_probabilities(logits: Logits) -> torch.Tensor:
-    """Return log probabilities (N, 18) of the classes; heads apart count as independent."""
-    if JOINT in logits:
-        return torch.log_softmax(logits[JOINT].float(), dim=1)
-    tasks = task_log_probabilities(logits)
-    joint = (
-        tasks["mask"][:, :, None, None]
-        + tasks["gender"][:, None, :, None]
-        + tasks["age_group"][:, None, None, :]
-    )
-    return joint.flatten(1)
+def ordinal_log_probabilities(steps: torch.Tensor) -> torch.Tensor:
+    """Return log probabilities (N, K) of K ordered groups from the logits (N, K - 1) of steps.
+
+    Step k asks whether a member of group k or above is above it, so P(group >= k) is the product
+    of the steps below and never rises with k (Shi, Cao & Raschka, 2023, 'CORN', section 3.3). The
+    negative log of the truth's probability is that paper's loss of the photo.
+    """
+    up = nnf.logsigmoid(steps)
+    reached = torch.cat([torch.zeros_like(up[:, :1]), up.cumsum(dim=1)], dim=1)
+    stop = torch.cat([nnf.logsigmoid(-steps), torch.zeros_like(up[:, :1])], dim=1)
+    return reached + stop

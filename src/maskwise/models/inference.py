@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 
 from maskwise.errors import SettingsError
 from maskwise.labels import NUM_CLASSES, TASKS
-from maskwise.models.heads import FaceModel, joint_log_probabilities, task_log_probabilities
+from maskwise.models.network import Network
+from maskwise.models.outputs import (
+    answered_ages,
+    joint_log_probabilities,
+    task_log_probabilities,
+)
 from maskwise.transforms.augment import normalise, to_planes
 from maskwise.transforms.preprocess import Preprocess
 
@@ -26,6 +31,8 @@ class Probabilities:
     """(N, 18) of the classes."""
     tasks: dict[str, NDArray[np.float32]]
     """'mask' (N, 3), 'gender' (N, 2), 'age_group' (N, 3)."""
+    ages: NDArray[np.float32]
+    """(N,) years, NaN where the model tells age groups only."""
 
     @classmethod
     def concatenate(cls, parts: Iterable[Self]) -> Self:
@@ -34,6 +41,7 @@ class Probabilities:
         return cls(
             np.concatenate([part.joint for part in parts]),
             {task: np.concatenate([part.tasks[task] for part in parts]) for task in TASKS},
+            np.concatenate([part.ages for part in parts]),
         )
 
 
@@ -56,7 +64,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def model_probabilities(
-    model: FaceModel, batches: Iterable[torch.Tensor], preprocess: Preprocess, amp: str = "no"
+    model: Network, batches: Iterable[torch.Tensor], preprocess: Preprocess, amp: str = "no"
 ) -> Iterator[Probabilities]:
     """Yield the probabilities of each batch of uint8 frames (n, height, width, 3).
 
@@ -69,11 +77,13 @@ def model_probabilities(
             for frames in batches:
                 photos = normalise(to_planes(frames), preprocess.mean, preprocess.std)
                 with _autocast(photos.device, amp):
-                    logits = model(photos.contiguous(memory_format=torch.channels_last))
-                tasks = task_log_probabilities(logits)
+                    outputs = model(photos.contiguous(memory_format=torch.channels_last))
+                tasks = task_log_probabilities(outputs)
+                ages = answered_ages(outputs)
                 yield Probabilities(
-                    joint_log_probabilities(logits).exp().cpu().numpy(),
+                    joint_log_probabilities(outputs).exp().cpu().numpy(),
                     {task: tasks[task].exp().cpu().numpy() for task in TASKS},
+                    _unknown_ages(len(photos)) if ages is None else ages.cpu().numpy(),
                 )
     finally:
         model.train(was_training)
@@ -89,15 +99,20 @@ def empty_probabilities(count: int) -> Probabilities:
     return Probabilities(
         np.full((count, NUM_CLASSES), np.nan, dtype=np.float32),
         {task: np.full((count, len(words)), np.nan, np.float32) for task, words in TASKS.items()},
+        _unknown_ages(count),
     )
 
 
-def expected_age(
-    age_group: NDArray[np.floating], mean_ages: tuple[float, ...]
-) -> NDArray[np.float64]:
-    """Return an age in years (N,) from age group probabilities (N, 3) and mean ages per group.
+def _unknown_ages(count: int) -> NDArray[np.float32]:
+    return np.full(count, np.nan, dtype=np.float32)
 
-    It is as coarse as the groups: the mean of the training ages, weighed by probability.
+
+def expected_ages(answers: Probabilities, mean_ages: tuple[float, ...]) -> NDArray[np.float64]:
+    """Return ages in years (N,): those that the model tells, else from its age groups.
+
+    The latter are as coarse as the groups: the mean training ages of the groups, `mean_ages` (3,),
+    weighed by probability.
     """
-    ages: NDArray[np.float64] = age_group.astype(np.float64) @ np.array(mean_ages)
+    coarse = answers.tasks["age_group"].astype(np.float64) @ np.array(mean_ages)
+    ages: NDArray[np.float64] = np.where(np.isnan(answers.ages), coarse, answers.ages)
     return ages

@@ -14,8 +14,8 @@ from maskwise.data.framing import Framed, Framer
 from maskwise.errors import PhotoError
 from maskwise.labels import TASKS, decode_class
 from maskwise.models.bundle import ModelInfo, load_bundle
-from maskwise.models.heads import FaceModel
 from maskwise.models.inference import Probabilities, choose_device, model_probabilities
+from maskwise.models.network import Network
 from maskwise.prediction.result import Prediction
 from maskwise.transforms.decode import PhotoLike
 from maskwise.transforms.preprocess import Preprocess
@@ -28,7 +28,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: FaceModel,
+        model: Network,
         info: ModelInfo,
         device: torch.device,
         detectors: Path | None = None,

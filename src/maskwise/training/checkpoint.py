@@ -58,9 +58,19 @@ def save_checkpoint(
     """
     tensors = {_MODEL + key: value for key, value in model.items()}
     tensors |= {_AVERAGE + key: value for key, value in (average or {}).items()}
-    for number, values in optimizer.state_dict()["state"].items():
-        tensors |= {f"{_OPTIMIZER}{number}/{key}": value for key, value in values.items()}
-    write_tensors(folder / FILE, tensors, {"progress": json.dumps(asdict(progress))})
+    # some optimizers count their steps in plain numbers
+    state = {
+        f"{number}/{key}": value
+        for number, values in optimizer.state_dict()["state"].items()
+        for key, value in values.items()
+    }
+    tensors |= {_OPTIMIZER + k: v for k, v in state.items() if isinstance(v, torch.Tensor)}
+    numbers = {key: v for key, v in state.items() if not isinstance(v, torch.Tensor)}
+    metadata = {
+        "progress": json.dumps(asdict(progress)),
+        "optimizer": json.dumps({"numbers": numbers, "entries": len(state)}),
+    }
+    write_tensors(folder / FILE, tensors, metadata)
 
 
 def load_checkpoint(
@@ -79,14 +89,19 @@ def load_checkpoint(
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            progress = _PROGRESS.validate_json(file.metadata()["progress"])
+            metadata = file.metadata()
+            progress = _PROGRESS.validate_json(metadata["progress"])
+            plain = json.loads(metadata["optimizer"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         model.load_state_dict(_below(tensors, _MODEL))
         if average is not None:
             average.load_state_dict(_below(tensors, _AVERAGE))
         if len(progress.history) != progress.epoch or progress.best_epoch > progress.epoch:
             raise ValueError("its counters contradict each other")  # noqa: TRY301
-        _load_optimizer(optimizer, _below(tensors, _OPTIMIZER))
+        entries = plain["numbers"] | _below(tensors, _OPTIMIZER)
+        if len(entries) != plain["entries"]:
+            raise ValueError("a part of the optimizer's state is missing")  # noqa: TRY301
+        _load_optimizer(optimizer, entries)
     except (SafetensorError, OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise RunError(
             f"{path} cannot be resumed: {error}; start a new run in another folder"
@@ -100,11 +115,9 @@ def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Ten
     }
 
 
-def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    if not tensors:
-        raise ValueError("the state of the optimizer is missing")
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for name, value in tensors.items():
+def _load_optimizer(optimizer: torch.optim.Optimizer, entries: dict[str, Any]) -> None:
+    state: dict[int, dict[str, Any]] = {}
+    for name, value in entries.items():
         number, _, key = name.partition("/")
         state.setdefault(int(number), {})[key] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

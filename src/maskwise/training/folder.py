@@ -16,7 +16,7 @@ import platform
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 import yaml
@@ -24,11 +24,11 @@ from accelerate import Accelerator
 
 from maskwise.config import Settings
 from maskwise.errors import RunError, SettingsError, listed
-from maskwise.settings import load_settings
+from maskwise.settings import load_settings, setting_values
 from maskwise.storage import file_digest, remove_leftovers, write_json, write_text
 from maskwise.version import __version__
 
-RUN_FORMAT: Final = 1
+RUN_FORMAT: Final = 2
 _MAY_CHANGE: Final = ("cache.", "faces.", "train.device")
 """Settings that a resumed run may have otherwise: they do not change what is learnt."""
 
@@ -87,7 +87,7 @@ def _check_same_settings(folder: Path, settings: Settings) -> None:
     before = saved_settings(folder)
     if before is None:
         raise RunError(f"{folder / 'settings.yaml'} is missing; start a new run in another folder")
-    old, new = _flat(before.model_dump(mode="json")), _flat(settings.model_dump(mode="json"))
+    old, new = (setting_values(one) for one in (before, settings))
     changed = [
         f"{key} was {old[key]!r}, is {new[key]!r}"
         for key in old
@@ -98,16 +98,6 @@ def _check_same_settings(folder: Path, settings: Settings) -> None:
             f"{folder} was begun with other settings; a resumed run keeps its own:\n"
             f"{listed(changed)}"
         )
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            leaves |= _flat(value, f"{prefix}{key}.")
-        else:
-            leaves[prefix + key] = value
-    return leaves
 
 
 def write_run(folder: Path, settings: Settings, manifest: Path, accelerator: Accelerator) -> None:

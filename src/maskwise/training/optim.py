@@ -1,67 +1,102 @@
-"""The optimizer and its schedule."""
+"""The optimizer: which weights it moves, at what rate, and which stay as they are."""
 
-import math
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 import torch
+from timm.models import group_parameters
+from timm.optim import create_optimizer_v2, param_groups_layer_decay, param_groups_weight_decay
 from torch import nn
-from torch.optim.lr_scheduler import LambdaLR
 
 from maskwise.config import OptimSettings
-from maskwise.models.heads import FaceModel
+from maskwise.errors import SettingsError
+from maskwise.models.network import FaceModel
 
-_START_FACTOR: Final = 1 / 25
+Group = dict[str, Any]
 
 
-def build_optimizer(model: FaceModel, settings: OptimSettings) -> torch.optim.AdamW:
-    """Return AdamW over four groups: backbone and heads, with and without weight decay.
+def build_optimizer(model: FaceModel, settings: OptimSettings) -> torch.optim.Optimizer:
+    """Return the optimizer over groups of weights; those of the heads come last.
 
-    Vectors (biases, scales of norms) are not decayed. A rate factor of 0 freezes the backbone.
+    Vectors (biases, scales of norms) and what a backbone asks for are not decayed. With
+    `layer_decay` d, layer k of n has the rate d^(n - k) of the last (Bao et al., 2022, 'BEiT',
+    appendix). A rate factor of 0 freezes the backbone. With `sam` the optimizer's `step` needs a
+    closure that computes the gradients anew (Foret et al., 2021, algorithm 1).
+
+    Raises:
+        SettingsError: the backbone has fewer stages than are to be frozen.
     """
-    rates = {
-        "backbone": settings.lr * settings.backbone_lr_factor,
-        "heads": settings.lr,
-    }
-    if not settings.backbone_lr_factor:
+    if settings.backbone_lr_factor:
+        freeze_stages(model, settings.frozen_stages)
+    else:
         model.backbone.requires_grad_(requires_grad=False)
-    groups: list[dict[str, Any]] = []
-    for name, rate in rates.items():
-        for decay, parameters in _by_decay(getattr(model, name), settings.weight_decay):
-            groups.append({"params": parameters, "lr": rate, "weight_decay": decay})
-    return torch.optim.AdamW(groups)
+    groups = list(_groups(model, settings))
+
+    def build(groups: list[Group], **_: Any) -> torch.optim.Optimizer:
+        optimizer: torch.optim.Optimizer = create_optimizer_v2(
+            groups, settings.name, lr=settings.lr, momentum=settings.momentum
+        )
+        return optimizer
+
+    if not settings.sam:
+        return build(groups)
+    from pytorch_optimizer import SAM
+
+    sam: torch.optim.Optimizer = SAM(groups, build, rho=settings.sam)
+    return sam
 
 
-def _by_decay(module: nn.Module, decay: float) -> Iterator[tuple[float, list[nn.Parameter]]]:
-    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    matrices = [parameter for parameter in trainable if parameter.ndim > 1]
-    vectors = [parameter for parameter in trainable if parameter.ndim <= 1]
-    for value, parameters in ((decay, matrices), (0.0, vectors)):
-        if parameters:
-            yield value, parameters
+def _groups(model: FaceModel, settings: OptimSettings) -> Iterator[Group]:
+    decay, backbone = settings.weight_decay, model.backbone
+    undecayed: set[str] = getattr(backbone, "no_weight_decay", set)()
+    if settings.layer_decay < 1:
+        parts = param_groups_layer_decay(
+            backbone, decay, undecayed, layer_decay=settings.layer_decay
+        )
+    else:
+        parts = param_groups_weight_decay(backbone, decay, no_weight_decay_list=undecayed)
+    rate = settings.lr * settings.backbone_lr_factor
+    for part in parts:
+        yield _group(part, rate * part.get("lr_scale", 1.0))
+    for part in param_groups_weight_decay(model.heads, decay):
+        yield _group(part, settings.lr)
+    if model.log_variances is not None:
+        yield _group({"params": [model.log_variances], "weight_decay": 0.0}, settings.lr)
 
 
-def build_schedule(
-    optimizer: torch.optim.Optimizer, settings: OptimSettings, steps: int, done: int = 0
-) -> LambdaLR:
-    """Return a one-cycle schedule over `steps` optimizer steps, `done` of them taken already."""
-    for group in optimizer.param_groups:
-        group.setdefault("initial_lr", group["lr"])
-    return LambdaLR(optimizer, lambda step: one_cycle(step, steps, settings), last_epoch=done - 1)
+def _group(part: Group, rate: float) -> Group:
+    return {
+        "params": part["params"],
+        "weight_decay": part["weight_decay"],
+        "lr": rate,
+        "initial_lr": rate,
+    }
 
 
-def one_cycle(step: int, steps: int, settings: OptimSettings) -> float:
-    """Return the rate before step `step` (from 0) as a share of the peak.
+def freeze_stages(model: FaceModel, count: int) -> None:
+    """Freeze the weights and statistics of the first stages of a model's backbone.
 
-    A cosine rises from a 25th to 1 during the warm-up and another falls to `final_factor` at the
-    last step (Smith & Topin, 2019, 'Super-Convergence', in the cosine form of fastai).
+    Raises:
+        SettingsError: it has not so many.
     """
-    warm = settings.warmup_share * (steps - 1)
-    if step < warm:
-        return _cosine(_START_FACTOR, 1.0, step / warm)
-    rest = (steps - 1) - warm
-    return _cosine(1.0, settings.final_factor, min((step - warm) / rest, 1.0) if rest else 1.0)
+    if not count:
+        return
+    stages = backbone_stages(model.backbone)
+    if count >= len(stages):
+        raise SettingsError(
+            f"optim.frozen_stages: the backbone has {len(stages)} stages, so {len(stages) - 1} at "
+            "most; to freeze it whole, set optim.backbone_lr_factor=0"
+        )
+    model.freeze([name for stage in stages[:count] for name in stage])
 
 
-def _cosine(start: float, end: float, share: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+def backbone_stages(backbone: nn.Module) -> list[list[str]]:
+    """Return the names of the weights of each stage, from the photo on; the stem is the first."""
+    matcher = backbone.group_matcher(coarse=True)  # type: ignore[operator]
+    return list(group_parameters(backbone, matcher, reverse=False).values())
+
+
+def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Set each group's rate to its peak times a factor."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * factor

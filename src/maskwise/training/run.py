@@ -12,6 +12,7 @@ import polars as pl
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from maskwise.config import Settings
@@ -22,15 +23,22 @@ from maskwise.data.framing import Framer, resolve_detector
 from maskwise.data.manifest import read_manifest
 from maskwise.data.mattes import matte_path
 from maskwise.data.split import TEST, check_leaks
-from maskwise.data.targets import group_mean_ages, task_codes, training_codes
+from maskwise.data.targets import (
+    group_mean_ages,
+    known_ages,
+    task_codes,
+    training_ages,
+    training_codes,
+)
 from maskwise.errors import ManifestError, SettingsError
 from maskwise.labels import UNKNOWN
 from maskwise.models.backbone import input_statistics, load_pretrained
 from maskwise.models.batch_norm import synchronise_batch_norm
 from maskwise.models.bundle import ModelInfo
-from maskwise.models.heads import FaceModel
+from maskwise.models.network import FaceModel
+from maskwise.training.data import TrainingData
 from maskwise.training.folder import check_folder, write_run
-from maskwise.training.loop import Observer, Trainer, TrainingData
+from maskwise.training.loop import Observer, Trainer
 from maskwise.transforms.preprocess import Preprocess
 
 
@@ -90,9 +98,12 @@ def train(
     data = TrainingData(
         frames,
         training_codes(frame, settings.labels),
+        training_ages(frame, settings.labels),
         task_codes(frame, settings.labels),
+        known_ages(frame),
         train_rows,
         val_rows,
+        settings.train.batch_size,
     )
     info = ModelInfo(
         model=settings.model,
@@ -145,7 +156,9 @@ def _accelerator(settings: Settings) -> Accelerator:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         # the library keeps device and precision of a process's first run for all later ones
         AcceleratorState._reset_state(reset_partial_state=True)
-    return Accelerator(cpu=on_cpu, mixed_precision=wanted.amp)
+    # while the backbone is frozen its weights take no part in a step
+    unused = DistributedDataParallelKwargs(find_unused_parameters=settings.optim.freeze_epochs > 0)
+    return Accelerator(cpu=on_cpu, mixed_precision=wanted.amp, kwargs_handlers=[unused])
 
 
 def _rows_by_fold(
@@ -206,7 +219,12 @@ def _check_batches(
 def _build_model(settings: Settings, accelerator: Accelerator) -> tuple[FaceModel, Preprocess, str]:
     torch.manual_seed(settings.train.seed)
     size = (settings.preprocess.height, settings.preprocess.width)
-    model = FaceModel(settings.model, size)
+    model = FaceModel(
+        settings.model,
+        size,
+        settings.labels.task_boundaries,
+        uncertainty=settings.loss.task_weighting == "uncertainty",
+    )
     with accelerator.main_process_first():
         origin = load_pretrained(model.backbone, settings.model, size)
     mean, std = input_statistics(model.backbone)

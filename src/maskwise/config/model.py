@@ -1,0 +1,53 @@
+"""Settings of the network."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from maskwise.config.base import NotNegative, PartialShare, Section
+
+
+class ModelSettings(Section):
+    """Backbone, head and first weights."""
+
+    backbone: str = "tf_efficientnet_lite0"
+    """Any model name of timm."""
+    head: Literal["multi", "single", "tasks"] = "multi"
+    """multi: a head for each task; single: one of the 18 classes; tasks: a network for each."""
+    hidden: Annotated[int, Field(ge=0, le=8192)] = 0
+    """Width of a hidden layer before the classes; 0 is none."""
+    head_norm: bool = False
+    """Batch norm in the head: of the hidden layer, or of the features where there is none."""
+    dropout: PartialShare = 0.0
+    """Share of what enters the last layer that is dropped in training."""
+    dropout_samples: Annotated[int, Field(ge=1, le=32)] = 1
+    """Dropped-out copies of each photo's features whose losses are averaged."""
+    cosine_scale: NotNegative = 0.0
+    """0: the last layer is linear; else it gives this times the cosine to each class (64)."""
+    age: Literal["classes", "ordinal", "distribution"] = "classes"
+    """Age groups as classes, as ordered steps, or as sums over a distribution of years 0 to 100."""
+    age_sees: Literal["none", "gender", "mask", "both"] = "none"
+    """Which other answers the age head is given beside the features."""
+    age_regression: bool = False
+    """Learn the age in years beside the groups, where it is known; answers then tell it."""
+    pretrained: str = "auto"
+    """auto: an installed weight package, else timm's hub; hub; none: random; a file; or a run."""
+    drop_path: PartialShare = 0.0
+    """Stochastic depth of the backbone: share of its blocks that are skipped, in training."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = []
+        if self.dropout_samples > 1 and not self.dropout:
+            problems.append("dropout_samples differ by dropout only: set dropout, such as 0.3, too")
+        if self.head == "single" and (self.age != "classes" or self.age_sees != "none"):
+            problems.append(
+                "the single head has no age head: age and age_sees act on multi and tasks only"
+            )
+        if self.head == "tasks" and self.age_sees != "none":
+            problems.append("networks apart see no answers of each other: age_sees needs multi")
+        if self.cosine_scale and self.age != "classes":
+            problems.append(f"cosine_scale needs classes, and age={self.age} has none")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self

@@ -1,0 +1,29 @@
+"""The photos and labels of a run."""
+
+from dataclasses import dataclass
+
+from maskwise.data.batches import Rows, epoch_steps
+from maskwise.data.frames import FrameSource
+from maskwise.data.targets import Ages, Codes
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Frames and labels by row number, and which rows do what."""
+
+    frames: FrameSource
+    train_codes: Codes
+    """What training is told."""
+    train_ages: Ages
+    """Likewise, in years."""
+    task_codes: Codes
+    """What validation is scored by."""
+    ages: Ages
+    train_rows: Rows
+    val_rows: Rows
+    batch_size: int
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of an epoch."""
+        return epoch_steps(len(self.train_rows), self.batch_size)
