@@ -61,7 +61,7 @@ def cross_validated(
         parts = frame.with_columns(pl.col("fold").replace_strict(roles, default=TRAIN))
         manifest = out / f"fold{fold}.csv"
         write_manifest(parts, manifest)
-        with TrainingDisplay(folder, console) as display:
+        with TrainingDisplay(console) as display:
             train(manifest, folder, settings, display, resume=folder.exists())
         tested = (parts["fold"] == TEST).to_numpy()
         answers[tested] = answered(folder, frame.filter(tested), settings.cache)

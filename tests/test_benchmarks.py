@@ -33,7 +33,7 @@ def test_each_photo_is_answered_once_by_a_model_that_never_saw_its_person(
     real: Path, make_set: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, out = tmp_path / "drawn", tmp_path / "out"
-    with TrainingDisplay(run, Console()) as display:
+    with TrainingDisplay(Console()) as display:
         train(make_set(tmp_path / "set"), run, load_settings(None, QUICK), display)
     words = [str(run), str(real), "--out", str(out), "--folds", "3", *QUICK]
     drawn_masks.main(words)

@@ -17,7 +17,7 @@ import maskwise
 from conftest import read_rows, write_set
 from maskwise.cli import app
 from maskwise.data.samples import write_samples
-from maskwise.training import step, validate
+from maskwise.training import loop, step, validate
 
 
 def invoke(manifest: Path, out: Path, *words: str) -> dict[str, object]:
@@ -105,6 +105,25 @@ def test_a_frozen_backbone_keeps_its_weights(
     assert kernels
     assert all(torch.equal(one[key], other[key]) for key in kernels)
     assert not torch.equal(one["heads.mask.weight"], other["heads.mask.weight"])
+
+
+def test_a_backbone_thaws_after_its_epochs(
+    manifest: Path, tmp_path: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.Tensor] = []
+    finish = loop.Trainer._finish_epoch
+
+    def kept(trainer: loop.Trainer) -> None:
+        weights = trainer._stepper.model.state_dict()
+        seen.append(torch.cat([value.float().flatten() for key, value in weights.items()
+                               if key.startswith("backbone.")]))  # fmt: skip
+        finish(trainer)
+
+    monkeypatch.setattr(loop.Trainer, "_finish_epoch", kept)
+    words = ["optim.freeze_epochs=2", "optim.lr=1e-2", "train.epochs=3"]
+    invoke(manifest, tmp_path / "run", *tiny, *words)
+    assert torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[1], seen[2])
 
 
 def test_training_stops_when_the_score_does_not_rise(

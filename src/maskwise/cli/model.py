@@ -54,7 +54,7 @@ def train(
     out = path_or_variable(out, "SM_MODEL_DIR", "the run folder (--out)")
     settings = _run_settings(out, config, overrides, resume)
     manifest = training_manifest(source, out)
-    with TrainingDisplay(out, console()) as display:
+    with TrainingDisplay(console()) as display:
         summary = run_training(manifest, out, settings, display, resume)
     if os.environ.get("RANK", "0") != "0":
         return

@@ -60,8 +60,18 @@ class Settings(Section):
             raise ValueError("\n".join(problems))
         return self
 
+    @property
+    def trained_tasks(self) -> list[str]:
+        """The tasks that a run learns."""
+        weights = self.loss.task_weights.model_dump()
+        return [task for task in self.model.tasks if weights[task]]
+
     def _head_problems(self) -> Iterator[str]:
         loss = self.loss
+        if not self.trained_tasks:
+            yield f"model.tasks: none of {', '.join(self.model.tasks)} weighs anything in the loss"
+        if loss.joint and len(self.model.tasks) < len(TASKS):
+            yield "loss.joint needs all three tasks in model.tasks"
         if self.model.head != "single":
             return
         if loss.task_weights != TaskWeights():

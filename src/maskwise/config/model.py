@@ -5,6 +5,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from maskwise.config.base import NotNegative, PartialShare, Section
+from maskwise.labels import TASKS
+
+Task = Literal["mask", "gender", "age_group"]
 
 
 class ModelSettings(Section):
@@ -14,6 +17,8 @@ class ModelSettings(Section):
     """Any model name of timm."""
     head: Literal["multi", "single", "tasks"] = "multi"
     """multi: a head for each task; single: one of the 18 classes; tasks: a network for each."""
+    tasks: Annotated[tuple[Task, ...], Field(min_length=1)] = ("mask", "gender", "age_group")
+    """Tasks that it learns; one that lacks some can be evaluated, or be started from."""
     hidden: Annotated[int, Field(ge=0, le=8192)] = 0
     """Width of a hidden layer before the classes; 0 is none."""
     head_norm: bool = False
@@ -44,6 +49,15 @@ class ModelSettings(Section):
             problems.append(
                 "the single head has no age head: age and age_sees act on multi and tasks only"
             )
+        if len(set(self.tasks)) < len(self.tasks):
+            problems.append(f"tasks names one twice: {', '.join(self.tasks)}")
+        if self.head != "multi" and len(self.tasks) < len(TASKS):
+            problems.append(f"head={self.head} is of all tasks: tasks acts on multi only")
+        if self.head == "multi":
+            seen = {"none": [], "both": ["mask", "gender"]}.get(self.age_sees, [self.age_sees])
+            missing = [task for task in seen if task not in self.tasks]
+            if missing and "age_group" in self.tasks:
+                problems.append(f"age_sees needs {' and '.join(missing)} among tasks")
         if self.head == "tasks" and self.age_sees != "none":
             problems.append("networks apart see no answers of each other: age_sees needs multi")
         if self.cosine_scale and self.age != "classes":

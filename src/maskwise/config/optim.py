@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from maskwise.config.base import NotNegative, Positive, Section, Share
 
 OptimizerName = Literal[
-    "sgd", "nesterov", "adam", "adamw", "nadamw", "sgdp", "adamp", "madgrad", "lion", "muon", "lamb"
+    "sgd", "nesterov", "adam", "adamw", "nadamw", "sgdp", "adamp", "madgrad", "lion", "muon"
 ]
 
 
@@ -15,7 +15,7 @@ class OptimSettings(Section):
     """The optimizer; its implementations are those of timm and of pytorch-optimizer (SAM)."""
 
     name: OptimizerName = "adamw"
-    """sgd, nesterov, adam, adamw, nadamw, sgdp, adamp, madgrad, lion, muon or lamb."""
+    """sgd, nesterov, adam, adamw, nadamw, sgdp, adamp, madgrad, lion or muon."""
     sam: NotNegative = 0.0
     """Sharpness-aware minimisation about the optimizer: radius in weight space, .05; 0 is off."""
     lr: Annotated[float, Field(gt=0, le=10)] = 2e-3

@@ -1,5 +1,7 @@
 """Labels of a manifest as integer codes: for the score, and for training."""
 
+from collections.abc import Collection
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -15,6 +17,14 @@ Ages = NDArray[np.float32]
 def task_codes(frame: pl.DataFrame, labels: LabelSettings) -> Codes:
     """Return task name -> codes (N,), `UNKNOWN` where unknown, with the task's boundaries."""
     return _codes(fill_age_groups(frame, labels.task_boundaries))
+
+
+def answered_codes(frame: pl.DataFrame, labels: LabelSettings, tasks: Collection[str]) -> Codes:
+    """Return the codes that a model of some tasks is scored by: none of the other tasks."""
+    return {
+        task: codes if task in tasks else np.full_like(codes, UNKNOWN)
+        for task, codes in task_codes(frame, labels).items()
+    }
 
 
 def training_codes(frame: pl.DataFrame, labels: LabelSettings) -> Codes:

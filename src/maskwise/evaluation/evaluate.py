@@ -14,7 +14,7 @@ from maskwise.config import CacheSettings, LabelSettings
 from maskwise.data.cache import open_frames
 from maskwise.data.frames import photo_refs
 from maskwise.data.framing import Framer
-from maskwise.data.targets import class_codes, task_codes
+from maskwise.data.targets import Codes, answered_codes, class_codes
 from maskwise.errors import ManifestError, RunError
 from maskwise.evaluation.scores import evaluation_scores
 from maskwise.labels import TASKS, UNKNOWN
@@ -60,12 +60,13 @@ def evaluate(
         RunError: there is no model, or a damaged one.
         DetectorError: the face detector that the model was trained with cannot be had.
     """
-    model, info = load_bundle(model_path)
+    model, info = load_bundle(model_path, partly=True)
     labels = LabelSettings(
         task_boundaries=info.task_boundaries, train_boundaries=info.task_boundaries
     )
-    if all((codes == UNKNOWN).all() for codes in task_codes(frame, labels).values()):
-        raise ManifestError("no row to evaluate carries a label")
+    codes = answered_codes(frame, labels, info.model.tasks)
+    if all((values == UNKNOWN).all() for values in codes.values()):
+        raise ManifestError("no row to evaluate carries a label that the model answers")
     target = choose_device(device)
     model.to(target).to(memory_format=torch.channels_last)
     preprocess = info.preprocess
@@ -81,7 +82,9 @@ def evaluate(
     if not np.isfinite(answers.joint).all():
         raise RunError(f"{model_path} gives no numbers: its training went wrong")
     ages = expected_ages(answers, info.mean_ages)
-    scores = evaluation_scores(frame, labels, answers.joint, answers.tasks, ages, samples)
+    scores = evaluation_scores(
+        frame, labels, answers.joint, answers.tasks, ages, samples, answered=info.model.tasks
+    )
     scores["no_face"] = int(frames.missed.sum())
     return Evaluation(scores, frame, answers, info, labels)
 
@@ -99,7 +102,7 @@ class Mistake:
 
 def worst_mistakes(evaluation: Evaluation, per_task: int = 12) -> list[Mistake]:
     """Return each task's most confident wrong answers, most confident first."""
-    codes = task_codes(evaluation.frame, evaluation.labels)
+    codes = _codes(evaluation)
     mistakes = []
     for task, words in TASKS.items():
         probabilities = evaluation.answers.tasks[task]
@@ -114,7 +117,7 @@ def worst_mistakes(evaluation: Evaluation, per_task: int = 12) -> list[Mistake]:
 
 def answers_table(evaluation: Evaluation) -> pl.DataFrame:
     """Return photo, true class, answered class and the 18 probabilities of every row."""
-    truth: NDArray[np.int64] = class_codes(task_codes(evaluation.frame, evaluation.labels))
+    truth: NDArray[np.int64] = class_codes(_codes(evaluation))
     joint = evaluation.answers.joint
     return pl.DataFrame(
         {
@@ -125,3 +128,8 @@ def answers_table(evaluation: Evaluation) -> pl.DataFrame:
             **{f"p{number}": joint[:, number] for number in range(joint.shape[1])},
         }
     )
+
+
+def _codes(evaluation: Evaluation) -> Codes:
+    tasks = evaluation.info.model.tasks
+    return answered_codes(evaluation.frame, evaluation.labels, tasks)

@@ -8,7 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from maskwise.config import LabelSettings
-from maskwise.data.targets import Codes, class_codes, task_codes
+from maskwise.data.targets import Codes, answered_codes, class_codes
 from maskwise.evaluation.metrics import (
     Confusion,
     accuracy,
@@ -68,13 +68,15 @@ def evaluation_scores(
     ages: NDArray[np.floating],
     samples: int = 1000,
     seed: int = 0,
+    answered: Collection[str] = tuple(TASKS),
 ) -> dict[str, Any]:
     """Return every figure of an evaluation over the rows of a manifest.
 
     `joint` is (N, 18), `tasks` holds (N, 3), (N, 2), (N, 3), `ages` the expected ages (N,).
-    Intervals are 95 %, from `samples` bootstrap samples of people.
+    Intervals are 95 %, from `samples` bootstrap samples of people. Tasks that are not `answered`
+    are not scored.
     """
-    codes = task_codes(frame, labels)
+    codes = answered_codes(frame, labels, answered)
     people = frame["person"].rank("dense").to_numpy().astype(np.int64) - 1
 
     def intervals(
@@ -100,7 +102,7 @@ def evaluation_scores(
         | _calibration(codes[task], tasks[task])
         for task, words in TASKS.items()
     }
-    result["age"] = _age_error(frame, ages)
+    result["age"] = _age_error(frame, ages, "age_group" in answered)
     result["groups"] = {
         column: _by_group(frame[column], codes, joint, tasks)
         for column in ("gender", "age_group", "mask", "source")
@@ -131,9 +133,9 @@ def _plain(values: NDArray[np.float64]) -> list[float | None]:
     return [float(value) if np.isfinite(value) else None for value in values]
 
 
-def _age_error(frame: pl.DataFrame, ages: NDArray[np.floating]) -> dict[str, Any]:
-    known = frame["age"].is_not_null().to_numpy()
-    true = frame["age"].drop_nulls().to_numpy()
+def _age_error(frame: pl.DataFrame, ages: NDArray[np.floating], answered: bool) -> dict[str, Any]:
+    known = frame["age"].is_not_null().to_numpy() & answered
+    true = frame["age"].to_numpy()[known]
     error = float(np.abs(true - ages[known]).mean()) if known.any() else None
     return {"photos": int(known.sum()), "mean_absolute_error": error}
 

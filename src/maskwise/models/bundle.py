@@ -111,14 +111,20 @@ def find_bundle(path: Path) -> Path:
     raise RunError(f"{path} {what}; expected a run folder of `maskwise train`")
 
 
-def load_bundle(path: Path) -> tuple[Network, ModelInfo]:
+def load_bundle(path: Path, partly: bool = False) -> tuple[Network, ModelInfo]:
     """Load a model from a run or model folder.
 
     Raises:
-        RunError: there is none, it is damaged, or another version wrote it.
+        RunError: there is none, it is damaged, or another version wrote it; or it answers some of
+            the tasks only, and not `partly` is asked for.
     """
     folder = find_bundle(path)
     info = read_info(folder)
+    if len(info.model.tasks) < len(TASKS) and not partly:
+        raise RunError(
+            f"{folder} answers {' and '.join(info.model.tasks)} only, which evaluate can score; to "
+            "answer photos, take a model of all tasks"
+        )
     size = (info.preprocess.height, info.preprocess.width)
     model = build_network(info.model, size, info.task_boundaries)
     try:

@@ -59,8 +59,8 @@ def build_layers(features: int, classes: int, settings: ModelSettings) -> nn.Mod
 class Heads(nn.ModuleDict):
     """The heads of one backbone.
 
-    A head each for `tasks`, or one of all 18 classes ('joint'). The age head may see the answers
-    of the other two; their gradients do not pass through it.
+    A head each for the tasks that are set, or one of all 18 classes ('joint'). The age head may
+    see the answers of the other two; their gradients do not pass through it.
     """
 
     def __init__(
@@ -68,7 +68,6 @@ class Heads(nn.ModuleDict):
         features: int,
         settings: ModelSettings,
         boundaries: Boundaries,
-        tasks: tuple[str, ...] = tuple(TASKS),
     ) -> None:
         super().__init__()
         self._age = settings.age
@@ -80,10 +79,10 @@ class Heads(nn.ModuleDict):
         if settings.head == "single":
             self[JOINT] = build_layers(features, NUM_CLASSES, settings)
         else:
-            for task in tasks:
+            for task in (task for task in TASKS if task in settings.tasks):
                 inputs = features + (seen if task == "age_group" else 0)
                 self[task] = build_layers(inputs, self._width(task), settings)
-        if settings.age_regression and (settings.head == "single" or "age_group" in tasks):
+        if settings.age_regression and "age_group" in settings.tasks:
             self[AGE] = nn.Linear(features, 1)
 
     def _width(self, task: str) -> int:

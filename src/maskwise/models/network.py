@@ -25,12 +25,11 @@ class FaceModel(nn.Module):
         settings: ModelSettings,
         size: tuple[int, int],
         boundaries: Boundaries = TASK_BOUNDARIES,
-        tasks: tuple[str, ...] = tuple(TASKS),
         uncertainty: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = build_backbone(settings.backbone, size, settings.drop_path)
-        self.heads = Heads(feature_count(self.backbone), settings, boundaries, tasks)
+        self.heads = Heads(feature_count(self.backbone), settings, boundaries)
         self.backbone_frozen = False
         self._samples = settings.dropout_samples
         self._still: list[nn.Module] = []
@@ -44,7 +43,8 @@ class FaceModel(nn.Module):
             features = features.repeat(self._samples, 1)
         outputs: Outputs = self.heads(features)
         if self.log_variances is not None:
-            outputs[LOG_VARIANCES] = self.log_variances
+            # a weight itself as an output would be counted twice by data-parallel training
+            outputs[LOG_VARIANCES] = self.log_variances.clone()
         return outputs
 
     def freeze(self, weights: list[str]) -> None:
@@ -73,7 +73,10 @@ class TaskModels(nn.Module):
     ) -> None:
         super().__init__()
         self.tasks = nn.ModuleDict(
-            {task: FaceModel(settings, size, boundaries, (task,)) for task in TASKS}
+            {
+                task: FaceModel(part_settings(settings, task), size, boundaries)
+                for task in settings.tasks
+            }
         )
 
     def forward(self, photos: torch.Tensor) -> Outputs:
@@ -82,6 +85,11 @@ class TaskModels(nn.Module):
 
 
 Network = FaceModel | TaskModels
+
+
+def part_settings(settings: ModelSettings, task: str) -> ModelSettings:
+    """Return the settings of the network of one task among networks apart."""
+    return settings.model_copy(update={"head": "multi", "tasks": (task,)})
 
 
 def build_network(

@@ -24,10 +24,17 @@ Outputs = dict[str, torch.Tensor]
 def task_log_probabilities(outputs: Outputs) -> Outputs:
     """Return log probabilities per task: 'mask' (N, 3), 'gender' (N, 2), 'age_group' (N, 3).
 
-    Those of the single head are sums over its classes.
+    Those of the single head are sums over its classes. Tasks that the network does not answer have
+    equal probabilities.
     """
     if JOINT not in outputs:
-        return {task: torch.log_softmax(outputs[task].float(), dim=1) for task in TASKS}
+        some = next(iter(outputs.values()))
+        return {
+            task: torch.log_softmax(
+                outputs.get(task, some.new_zeros(len(some), len(words))).float(), dim=1
+            )
+            for task, words in TASKS.items()
+        }
     cube = torch.log_softmax(outputs[JOINT].float(), dim=1).view(-1, 3, 2, 3)
     return {
         "mask": torch.logsumexp(cube, dim=(2, 3)),

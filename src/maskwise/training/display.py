@@ -22,8 +22,8 @@ _LOG_SECONDS: Final = 60.0
 class TrainingDisplay:
     """Observer of a run; use it as a context manager."""
 
-    def __init__(self, folder: Path, console: Console) -> None:
-        self._folder = folder
+    def __init__(self, console: Console) -> None:
+        self._folder = Path()
         self._console = console
         self._progress = photo_progress(console)
         self._task: TaskID | None = None
@@ -36,8 +36,12 @@ class TrainingDisplay:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
-        if self._writer:
-            self._writer.close()
+        self._close_board()
+
+    def run_started(self, folder: Path) -> None:
+        """See `Observer`."""
+        self._close_board()
+        self._folder = folder
 
     def noted(self, text: str) -> None:
         """See `Observer`."""
@@ -88,6 +92,11 @@ class TrainingDisplay:
 
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, soft_wrap=True)
+
+    def _close_board(self) -> None:
+        if self._writer:
+            self._writer.close()
+        self._writer = None
 
     def _board(self, step: int) -> SummaryWriter:
         if self._writer is None:

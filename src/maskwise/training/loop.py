@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from accelerate import Accelerator
@@ -16,28 +15,10 @@ from maskwise.models.network import FaceModel
 from maskwise.storage import write_text
 from maskwise.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from maskwise.training.data import TrainingData
+from maskwise.training.observer import Observer
 from maskwise.training.step import Stepper
 from maskwise.training.validate import Validator
 from maskwise.transforms.preprocess import Preprocess
-
-
-class Observer(Protocol):
-    """Is told how training goes; runs in the main process only."""
-
-    def noted(self, text: str) -> None:
-        """Something that a person should know."""
-
-    def decoded(self, photos: int, total: int) -> None:
-        """So many more photos of `total` are in the cache."""
-
-    def epoch_started(self, epoch: int, epochs: int, photos: int, done: int) -> None:
-        """Epochs count from 1; `done` photos of it were trained on before a resume."""
-
-    def step_done(self, photos: int, loss: float, rate: float, step: int) -> None:
-        """One optimizer step over `photos` photos was taken."""
-
-    def epoch_done(self, epoch: int, figures: dict[str, float], best: bool) -> None:
-        """An epoch was finished and validated."""
 
 
 class Trainer:
@@ -85,6 +66,7 @@ class Trainer:
             StorageError: the disk is full; what was saved before stays usable.
             TrainingError: the loss, or the model's answers, are no numbers.
         """
+        self._observe(lambda observer: observer.run_started(self._folder))
         while not self._progress.finished:
             self._train_epoch()
             self._finish_epoch()

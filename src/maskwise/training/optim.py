@@ -1,7 +1,7 @@
 """The optimizer: which weights it moves, at what rate, and which stay as they are."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import torch
 from timm.models import group_parameters
@@ -13,6 +13,8 @@ from maskwise.errors import SettingsError
 from maskwise.models.network import FaceModel
 
 Group = dict[str, Any]
+_TIMM_NAMES: Final = {"sgd": "momentum", "nesterov": "sgd"}
+"""timm's sgd is Nesterov's."""
 
 
 def build_optimizer(model: FaceModel, settings: OptimSettings) -> torch.optim.Optimizer:
@@ -34,7 +36,10 @@ def build_optimizer(model: FaceModel, settings: OptimSettings) -> torch.optim.Op
 
     def build(groups: list[Group], **_: Any) -> torch.optim.Optimizer:
         optimizer: torch.optim.Optimizer = create_optimizer_v2(
-            groups, settings.name, lr=settings.lr, momentum=settings.momentum
+            groups,
+            _TIMM_NAMES.get(settings.name, settings.name),
+            lr=settings.lr,
+            momentum=settings.momentum,
         )
         return optimizer
 

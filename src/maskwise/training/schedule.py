@@ -1,7 +1,8 @@
 """How the rate moves: one factor of the peak for each optimizer step of a run.
 
 A curve is made before training, from the schedulers of torch where they have it, so the rate at a
-step follows from settings and step alone and a resumed run needs no state. `plateau` follows from the scores so far.
+step follows from settings and step alone and a resumed run needs no state. `plateau` follows from
+the scores so far.
 """
 
 from collections.abc import Callable, Sequence

@@ -47,9 +47,7 @@ class Validator:
             raise FloatingPointError
         rows, data = self._data.val_rows, self._data
         codes = {task: values[rows] for task, values in data.task_codes.items()}
-        weights = self._settings.loss.task_weights.model_dump()
-        trained = [task for task, weight in weights.items() if weight]
-        figures = validation_scores(codes, whole.joint, whole.tasks, trained)
+        figures = validation_scores(codes, whole.joint, whole.tasks, self._settings.trained_tasks)
         errors = np.abs(whole.ages - data.ages[rows])
         if np.isfinite(errors).any():
             figures["age_mean_absolute_error"] = float(np.nanmean(errors))

@@ -1,0 +1,163 @@
+"""The photos of a run: which rows train and validate, their frames, and the checks on them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from maskwise.config import Settings
+from maskwise.data.batches import Rows
+from maskwise.data.cache import CachedFrames, open_frames
+from maskwise.data.frames import FrameSource, photo_refs
+from maskwise.data.framing import Framer
+from maskwise.data.manifest import read_manifest
+from maskwise.data.mattes import matte_path
+from maskwise.data.split import TEST, check_leaks
+from maskwise.data.targets import (
+    answered_codes,
+    group_mean_ages,
+    known_ages,
+    training_ages,
+    training_codes,
+)
+from maskwise.errors import ManifestError, SettingsError
+from maskwise.labels import UNKNOWN
+from maskwise.training.data import TrainingData
+from maskwise.training.observer import Observer
+from maskwise.transforms.preprocess import Preprocess
+
+
+@dataclass(frozen=True)
+class RunRows:
+    """The rows of a manifest that a run uses, and which of them train and validate."""
+
+    frame: pl.DataFrame
+    train: Rows
+    val: Rows
+
+    def summary(self) -> dict[str, Any]:
+        """Return photos, people and sources."""
+        return {
+            "train_photos": len(self.train),
+            "train_people": self.frame[self.train]["person"].n_unique(),
+            "val_photos": len(self.val),
+            "val_people": self.frame[self.val]["person"].n_unique(),
+            "sources": sorted(self.frame[self.train]["source"].unique()),
+        }
+
+    def mean_ages(self, settings: Settings) -> tuple[float, float, float]:
+        """Return the mean training age of each group, in years."""
+        young, middle, old = group_mean_ages(self.frame[self.train], settings.labels)
+        return young, middle, old
+
+
+def choose_rows(manifest: Path, settings: Settings) -> RunRows:
+    """Return the rows of a manifest that a run with these settings uses.
+
+    Raises:
+        ManifestError: the manifest is wrong, or lacks folds or labels.
+    """
+    frame = read_manifest(manifest, settings.labels.task_boundaries)
+    val_fold = settings.train.val_fold
+    folds = set(frame["fold"].drop_nulls().unique())
+    if frame["fold"].null_count():
+        raise ManifestError(
+            f"{manifest}: {frame['fold'].null_count()} of {len(frame)} rows have no fold; "
+            "assign them with: maskwise data split"
+        )
+    if val_fold not in folds or not folds - {val_fold, TEST}:
+        raise ManifestError(
+            f"{manifest} has the folds {', '.join(sorted(folds)) or 'of no rows'}; training needs "
+            f"train.val_fold={val_fold} and at least one other"
+        )
+    validates = (frame["fold"] == val_fold).to_numpy()
+    trains = ~validates & (frame["fold"] != TEST).to_numpy()
+    rows = [np.flatnonzero(part) for part in (trains, validates)]
+    if settings.train.max_photos:
+        generator = np.random.default_rng(settings.train.seed)
+        rows = [generator.permutation(part)[: settings.train.max_photos] for part in rows]
+    used = np.sort(np.concatenate(rows))
+    train_rows, val_rows = (np.flatnonzero(np.isin(used, part)) for part in rows)
+    chosen = RunRows(frame[used], train_rows, val_rows)
+    _check_labels(chosen, settings)
+    return chosen
+
+
+def _check_labels(rows: RunRows, settings: Settings) -> None:
+    trained = training_codes(rows.frame[rows.train], settings.labels)
+    if all((trained[task] == UNKNOWN).all() for task in settings.trained_tasks):
+        raise ManifestError("no training photo has a label of a task that weighs more than 0")
+    scored = answered_codes(rows.frame[rows.val], settings.labels, settings.model.tasks)
+    if all((codes == UNKNOWN).all() for codes in scored.values()):
+        raise ManifestError("no validation photo has a label, so no epoch could be called better")
+
+
+def load_data(
+    rows: RunRows, settings: Settings, preprocess: Preprocess, told: Observer | None
+) -> TrainingData:
+    """Return the frames and labels of a run, checked.
+
+    Raises:
+        ManifestError: photos cannot be decoded.
+        DetectorError: the face detector cannot be had.
+        LeakError: a person, or the same photo, is in training and in validation.
+        SettingsError: a folder of mattes has none of these photos.
+    """
+    frame = rows.frame
+    frames = open_frames(
+        photo_refs(frame),
+        Framer(preprocess, settings.faces.folder, settings.augment.used_mattes),
+        settings.cache,
+        partial(told.decoded, total=len(frame)) if told else None,
+    )
+    _check_leaks(frame, frames, rows.train, rows.val)
+    note_missed(frames, told)
+    _check_mattes(settings, frames, told)
+    return TrainingData(
+        frames,
+        training_codes(frame, settings.labels),
+        training_ages(frame, settings.labels),
+        answered_codes(frame, settings.labels, settings.model.tasks),
+        known_ages(frame),
+        rows.train,
+        rows.val,
+        settings.train.batch_size,
+    )
+
+
+def _check_leaks(
+    frame: pl.DataFrame, frames: FrameSource, train_rows: Rows, val_rows: Rows
+) -> None:
+    used = np.sort(np.concatenate([train_rows, val_rows]))
+    validates = set(val_rows.tolist())
+    folds = ["val" if row in validates else "train" for row in used.tolist()]
+    # photos that stream are not read before training, so their bytes are not compared here
+    digests: Sequence[str] = (
+        [frames.digests[row] for row in used.tolist()]
+        if isinstance(frames, CachedFrames)
+        else [""] * len(used)
+    )
+    check_leaks(frame[used].with_columns(fold=pl.Series(folds)), digests)
+
+
+def note_missed(frames: FrameSource, told: Observer | None) -> None:
+    """Tell in how many photos no face was found."""
+    missed = int(frames.missed.sum())
+    if missed and told:
+        told.noted(f"no face in {missed} of {len(frames)} photos: centre taken")
+
+
+def _check_mattes(settings: Settings, frames: FrameSource, told: Observer | None) -> None:
+    """Say how many photos have a matte; none at all is a mistake."""
+    folder = settings.augment.used_mattes
+    if folder is None or not isinstance(frames, CachedFrames):
+        return
+    found = sum(matte_path(folder, digest).is_file() for digest in frames.digests)
+    if not found:
+        raise SettingsError(f"augment.mattes: {folder} has no matte of any photo of the manifest")
+    if told:
+        told.noted(f"mattes for {found} of {len(frames)} photos")

@@ -1,0 +1,66 @@
+"""A network for each task: three runs, one after another, and the model that they make together."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from maskwise.config import Settings
+from maskwise.data.cache import open_frames
+from maskwise.data.frames import photo_refs
+from maskwise.data.framing import Framer
+from maskwise.data.targets import task_codes
+from maskwise.evaluation.scores import validation_scores
+from maskwise.labels import TASKS
+from maskwise.models.bundle import ModelInfo, load_bundle, save_bundle
+from maskwise.models.inference import Probabilities, model_probabilities
+from maskwise.models.network import TaskModels, part_settings
+from maskwise.training.prepare import RunRows
+
+_BATCH = 128
+
+
+def task_settings(settings: Settings, task: str) -> Settings:
+    """Return the settings of the run that trains the network of one task."""
+    return settings.model_copy(update={"model": part_settings(settings.model, task)})
+
+
+def join_tasks(
+    folder: Path, settings: Settings, rows: RunRows, device: torch.device
+) -> dict[str, float]:
+    """Write the model that the best networks of a folder's task runs make; return its figures.
+
+    Raises:
+        RunError: one of the networks is missing or damaged.
+    """
+    parts = {task: load_bundle(folder / task, partly=True) for task in TASKS}
+    info: ModelInfo = parts["age_group"][1]
+    model = TaskModels(
+        settings.model, (info.preprocess.height, info.preprocess.width), info.task_boundaries
+    )
+    for task, (part, _) in parts.items():
+        model.tasks[task].load_state_dict(part.state_dict())
+    figures = _score(model.to(device).eval(), settings, info, rows)
+    save_bundle(
+        folder / "best",
+        model.state_dict(),
+        info.model_copy(update={"model": settings.model, "metrics": figures}),
+    )
+    return figures
+
+
+def _score(
+    model: TaskModels, settings: Settings, info: ModelInfo, rows: RunRows
+) -> dict[str, float]:
+    frame = rows.frame[rows.val]
+    device = next(model.parameters()).device
+    frames = open_frames(
+        photo_refs(frame), Framer(info.preprocess, settings.faces.folder), settings.cache
+    )
+    chunks = np.array_split(np.arange(len(frame)), -(-len(frame) // _BATCH))
+    batches = (torch.from_numpy(batch).to(device) for batch in frames.batches(chunks))
+    answers = Probabilities.concatenate(
+        model_probabilities(model, batches, info.preprocess, settings.train.amp)
+    )
+    codes = task_codes(frame, settings.labels)
+    return validation_scores(codes, answers.joint, answers.tasks)
