@@ -32,7 +32,9 @@ from maskwise.data.frames import PhotoRef
 from maskwise.data.framing import Framer
 from maskwise.data.samples import write_samples
 from maskwise.models.network import FaceModel
-from maskwise.transforms.augment import Augment, draw, normalise
+from maskwise.transforms.augment.augment import Augment
+from maskwise.transforms.augment.draws import draw
+from maskwise.transforms.network_input import network_input
 from maskwise.transforms.preprocess import Preprocess
 
 BATCH = 32
@@ -102,7 +104,7 @@ def cached_batches(
     augment = Augment(AugmentSettings())
     batches = epoch_batches(rows, BATCH, 0, epoch)
     for batch, frames in zip(batches, reader.batches(batches), strict=True):
-        photos = normalise(augment(frames, draw(batch, 0, epoch)), MEAN, STD)
+        photos = network_input(augment(frames, draw(batch, 0, epoch)), preprocess)
         yield photos.contiguous(memory_format=torch.channels_last)
 
 

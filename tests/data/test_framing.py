@@ -30,7 +30,7 @@ from maskwise.evaluation import evaluate as evaluation
 from maskwise.labels import MaskState
 from maskwise.models.inference import model_probabilities
 from maskwise.prediction.predictor import Predictor
-from maskwise.training import run, step, validate
+from maskwise.training import prepare, step, validate
 from maskwise.transforms.decode import decode_photo
 from maskwise.transforms.preprocess import Preprocess
 from people import labels, person, saved, scenery, tilted
@@ -99,7 +99,7 @@ class Seen:
     def train(self, name: str, *words: str) -> None:
         """Train for an epoch; keep the frames of all rows, and those that training used."""
         used = np.zeros((len(self.refs), 32, 32, 3), np.uint8)
-        forward, answer, make = step.Stepper._forward, model_probabilities, run.TrainingData
+        forward, answer, make = step.Stepper._forward, model_probabilities, prepare.TrainingData
 
         def seen_forward(stepper: Any, rows: Any, frames: Any, *rest: Any) -> Any:
             used[rows] = frames.numpy()
@@ -118,7 +118,7 @@ class Seen:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(step.Stepper, "_forward", seen_forward)
             patch.setattr(validate, "model_probabilities", seen_answer)
-            patch.setattr(run, "TrainingData", seen_data)
+            patch.setattr(prepare, "TrainingData", seen_data)
             out = self.folder / name
             result = invoke("train", self.manifest, *SETTINGS, *words, "--out", out)
         self.frames[f"{name} training"] = used

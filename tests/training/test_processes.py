@@ -57,6 +57,9 @@ CRAFT = [
     "loss.terms={focal: 1, symmetric: 0.5}",
     "model.age=distribution",
     "model.age_sees=both",
+    "mix.cutmix=0.5",
+    "mix.with_old=true",
+    "train.sampling=even",
 ]
 
 

@@ -33,6 +33,12 @@ def settings_for(tiny: list[str]) -> list[str]:
         "model.dropout=0.2",
         "model.drop_path=0.1",
         "augment.noise=0.5",
+        "augment.policy=trivialaugment",
+        "mix.cutmix=0.3",
+        "mix.mixup=0.2",
+        "train.sampling=sqrt",
+        "schedule.name=plateau",
+        "schedule.patience=0",
     ]
 
 

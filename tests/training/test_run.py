@@ -195,7 +195,7 @@ def test_settings_that_cannot_work_leave_no_folder(
 def test_a_loss_that_is_no_number_ends_with_a_message(
     manifest: Path, tmp_path: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(step, "normalise", lambda photos, *_: photos * torch.nan)
+    monkeypatch.setattr(step, "network_input", lambda photos, *_: photos * torch.nan)
     assert "the loss is nan at step 1; lower optim.lr" in refused(manifest, tmp_path / "r", *tiny)
 
 

@@ -5,31 +5,11 @@ import pytest
 import torch
 from kornia.geometry.transform import rotate
 
+from augmenting import fixed, only, photos
 from maskwise.config import AugmentSettings
-from maskwise.transforms.augment import Augment, Draws, draw, normalise, to_planes
-
-OFF = {
-    "flip": 0, "rotate": 0, "zoom": 0, "shift": 0, "shear": 0, "brightness": 0, "contrast": 0,
-    "saturation": 0, "hue": 0, "grey": 0, "blur": 0, "noise": 0, "erase": 0,
-}  # fmt: skip
-
-
-def photos(count: int = 4, size: int = 32) -> torch.Tensor:
-    generator = np.random.default_rng(0)
-    small = generator.integers(40, 216, (count, size // 8, size // 8, 3), dtype=np.uint8)
-    return torch.from_numpy(small.repeat(8, axis=1).repeat(8, axis=2))
-
-
-def only(**settings: float | str) -> Augment:
-    return Augment(AugmentSettings(**(OFF | settings)))  # type: ignore[arg-type]
-
-
-def fixed(count: int, **values: float) -> Draws:
-    """Return draws where every number is .5 (the middle: no change) but those given."""
-    middle = draw(np.arange(count), 0, 0)
-    numbers = {name: torch.full((count,), 0.5) for name in middle.values}
-    numbers |= {name: torch.full((count,), value) for name, value in values.items()}
-    return Draws(numbers, middle.noise_seeds)
+from maskwise.transforms.augment.augment import Augment
+from maskwise.transforms.augment.draws import draw
+from maskwise.transforms.network_input import to_planes
 
 
 def test_nothing_on_changes_nothing() -> None:
@@ -150,12 +130,3 @@ def test_values_stay_those_of_photos() -> None:
     changed = strong(photos(8), draw(np.arange(8), 0, 0))
     assert changed.min() >= 0
     assert changed.max() <= 1
-
-
-def test_normalise() -> None:
-    frames = photos(2)
-    mean, std = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
-    expected = (to_planes(frames) - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(std).view(
-        1, 3, 1, 1
-    )
-    assert torch.allclose(normalise(to_planes(frames), mean, std), expected, atol=1e-6)

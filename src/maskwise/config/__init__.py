@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from maskwise.config.augment import AugmentSettings
+from maskwise.config.augment import AugmentSettings, MixSettings
 from maskwise.config.base import Positive, Section
 from maskwise.config.data import (
     Boundaries,
@@ -27,6 +27,7 @@ __all__ = [
     "FaceSettings",
     "LabelSettings",
     "LossSettings",
+    "MixSettings",
     "ModelSettings",
     "OptimSettings",
     "Positive",
@@ -51,6 +52,7 @@ class Settings(Section):
     optim: OptimSettings = OptimSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     augment: AugmentSettings = AugmentSettings()
+    mix: MixSettings = MixSettings()
     train: TrainSettings = TrainSettings()
 
     @model_validator(mode="after")
@@ -102,6 +104,12 @@ class Settings(Section):
 
     def _other_problems(self) -> Iterator[str]:
         labels = self.labels
+        if self.mix.enabled and self.train.batch_size < 2:
+            yield "mix needs train.batch_size of 2 or more: one photo has no other to be mixed with"
+        if self.mix.enabled:
+            every = [self.loss.terms, self.loss.joint, *map(self.loss.terms_of, TASKS)]
+            if any("arcface" in terms for terms in every):
+                yield "loss: arcface has one angle for each photo; mix (cutmix, mixup) gives it two"
         if self.model.age == "distribution" and labels.train_boundaries != labels.task_boundaries:
             yield (
                 "model.age=distribution learns years, which labels.train_boundaries does not move; "

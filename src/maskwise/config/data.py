@@ -56,12 +56,18 @@ class PreprocessSettings(Section):
     """What finds the face where no box is given; auto: the best at hand; none: nothing does."""
     align: bool = False
     """Turn the photo so that the eyes are level, where the detector's points make sense."""
-    fit: Literal["cover", "contain"] = "cover"
-    """cover: scale until the frame is full, cut what stands over; contain: pad. Never squash."""
+    fit: Literal["cover", "contain", "native"] = "cover"
+    """cover: fill the frame, cut the rest; contain: pad; native: no scaling. Never squash."""
     centre: Annotated[float, Field(gt=0.1, le=1)] = 1.0
     """Share of a photo's shorter fit kept about its centre, where no box says where the face is."""
     margin: Annotated[float, Field(ge=0, le=3)] = 0.3
     """Added around a face box on each side, in shares of its longer side; .3: hair, ears, neck."""
+    spare: Annotated[int, Field(ge=0, le=512)] = 0
+    """Pixels about the frame that training crops from at random; answers take the middle."""
+    scale: Literal["set", "photo"] = "set"
+    """What values are scaled by: `mean` and `std`, or each photo's own mean and deviation."""
+    extra: Literal["none", "luma", "edges"] = "none"
+    """A fourth channel beside the colours: lightness, or edges (Sobel) of it."""
     mean: tuple[float, float, float] | None = None
     """Per channel, of values 0..1; none takes what the backbone was pretrained with."""
     std: tuple[Positive, Positive, Positive] | None = None

@@ -6,6 +6,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from maskwise.config.base import Section
 
+Word = Literal["wear", "incorrect", "not_wear", "male", "female", "young", "middle", "old"]
+
 
 def _number_as_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -28,6 +30,16 @@ class TrainSettings(Section):
     """Mixed precision."""
     channels_last: bool = True
     """Memory layout that convolutions are faster in."""
+    compile: bool = False
+    """Compile the backbone (torch.compile): slower to begin, then faster; needs a C++ compiler."""
+    recompute: bool = False
+    """Compute the backbone's activations again in the backward pass: less memory, more time."""
+    sampling: Literal["all", "even", "sqrt"] = "all"
+    """Each photo once an epoch, or drawn: classes evenly, or by the square root of their counts."""
+    sample_by: Literal["joint", "mask", "gender", "age_group"] = "joint"
+    """Whose classes sampling counts: the 18, or one task's."""
+    repeat: dict[Word, Annotated[int, Field(ge=1, le=100)]] = Field(default_factory=dict)
+    """Times that photos of a label stand in an epoch: {old: 3}; of several labels, the most."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """Decay of the running mean of the weights, warmed up; 0 is off."""
     patience: Annotated[int, Field(ge=0)] = 0
@@ -44,6 +56,10 @@ class TrainSettings(Section):
         if self.patience >= self.epochs:
             raise ValueError(
                 f"patience {self.patience} never ends a run of {self.epochs} epochs: lower it"
+            )
+        if self.repeat and self.sampling != "all":
+            raise ValueError(
+                f"repeat and sampling={self.sampling} both decide how often a photo comes: set one"
             )
         if self.batch_size % self.accumulate:
             raise ValueError(

@@ -71,7 +71,8 @@ class Framer:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Height, width and channels of a frame."""
-        return self.preprocess.height, self.preprocess.width, 4 if self.mattes else 3
+        width, height = self.preprocess.frame_size
+        return height, width, 4 if self.mattes else 3
 
     def frame(self, photo: PhotoLike, box: Box | None = None, name: str | None = None) -> Framed:
         """Return the frame of a photo: of the face in `box`, or else of the face that is found.

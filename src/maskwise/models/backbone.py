@@ -1,6 +1,9 @@
 """Backbones from timm, with their first weights."""
 
 import difflib
+import os
+import shutil
+import sysconfig
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,29 +23,34 @@ _NO_WEIGHTS: Final = (
 )
 
 
-def build_backbone(name: str, size: tuple[int, int], drop_path: float = 0.0) -> nn.Module:
+def build_backbone(
+    name: str, size: tuple[int, int], drop_path: float = 0.0, channels: int = 3
+) -> nn.Module:
     """Return a timm model with random weights that gives pooled features (N, features).
 
-    `size` is the height and width of its input in pixels.
+    `size` is the height and width of its input in pixels, `channels` its depth.
 
     Raises:
-        SettingsError: timm has no model of this name, it takes no stochastic depth, or it cannot
-            see photos of this size.
+        SettingsError: timm has no model of this name, it takes no stochastic depth or no fourth
+            channel, or it cannot see photos of this size.
     """
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, timm.list_models(), n=3)
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         raise SettingsError(f"model.backbone: timm has no model {name!r}{hint}")
     options: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}
+    options |= {"in_chans": channels} if channels != 3 else {}
     try:
         model: nn.Module = timm.create_model(name, num_classes=0, **options, **_sized(name, size))
     except TypeError as error:
+        if "in_chans" in str(error):
+            raise SettingsError(f"preprocess.extra: {name} takes colours only") from error
         raise SettingsError(f"model.drop_path: {name} takes no stochastic depth") from error
     except (AssertionError, RuntimeError, ValueError) as error:
         raise _wrong_size(name, size, error) from error
     try:
         with torch.inference_mode():
-            model.eval()(torch.zeros(1, 3, *size))
+            model.eval()(torch.zeros(1, channels, *size))
     except (AssertionError, RuntimeError, ValueError) as error:
         raise _wrong_size(name, size, error) from error
     return model.train()
@@ -72,6 +80,32 @@ def input_statistics(backbone: nn.Module) -> tuple[Channels, Channels]:
     """Return mean and standard deviation, of values 0..1, that the backbone expects."""
     config: dict[str, Any] = backbone.pretrained_cfg  # type: ignore[assignment]
     return config["mean"], config["std"]
+
+
+def recompute_activations(backbone: nn.Module) -> None:
+    """Let a backbone compute activations again in the backward pass, instead of keeping them.
+
+    Raises:
+        SettingsError: it cannot.
+    """
+    try:
+        backbone.set_grad_checkpointing(True)  # type: ignore[operator]
+    except (AssertionError, AttributeError) as error:
+        raise SettingsError("train.recompute: this backbone cannot; set it to false") from error
+
+
+def check_compiler() -> None:
+    """Check that what torch.compile needs is there.
+
+    Raises:
+        SettingsError: it is not.
+    """
+    compilers = [os.environ.get("CXX"), "g++", "clang++"]
+    headers = Path(sysconfig.get_path("include")) / "Python.h"
+    if not any(shutil.which(name) for name in compilers if name):
+        raise SettingsError("train.compile needs a C++ compiler such as g++; install it, or false")
+    if not headers.is_file():
+        raise SettingsError(f"train.compile needs Python's headers, and there is no {headers}")
 
 
 def load_pretrained(backbone: nn.Module, settings: ModelSettings, size: tuple[int, int]) -> str:
@@ -109,5 +143,5 @@ def _load_from_hub(backbone: nn.Module, name: str, size: tuple[int, int]) -> str
             f"cannot fetch the pretrained weights of {name} from timm's hub ({reason}); "
             f"{_NO_WEIGHTS}"
         ) from error
-    backbone.load_state_dict(pretrained.state_dict())
+    load_backbone_weights(backbone, pretrained.state_dict(), "timm's hub")
     return f"timm hub: {config.get('hf_hub_id') or config.get('url')}"

@@ -16,6 +16,7 @@ from maskwise.models.network import Network, build_network
 from maskwise.models.outputs import LOG_VARIANCES
 from maskwise.models.tensors import write_tensors
 from maskwise.storage import write_json, write_text
+from maskwise.transforms.network_input import input_channels
 from maskwise.transforms.preprocess import Preprocess
 from maskwise.version import __version__
 
@@ -126,7 +127,8 @@ def load_bundle(path: Path, partly: bool = False) -> tuple[Network, ModelInfo]:
             "answer photos, take a model of all tasks"
         )
     size = (info.preprocess.height, info.preprocess.width)
-    model = build_network(info.model, size, info.task_boundaries)
+    channels = input_channels(info.preprocess)
+    model = build_network(info.model, size, info.task_boundaries, channels)
     try:
         model.load_state_dict(load_file(folder / "model.safetensors"))
     except (SafetensorError, OSError, RuntimeError) as error:

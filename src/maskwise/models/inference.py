@@ -17,7 +17,7 @@ from maskwise.models.outputs import (
     joint_log_probabilities,
     task_log_probabilities,
 )
-from maskwise.transforms.augment import normalise, to_planes
+from maskwise.transforms.network_input import middle, network_input, to_planes
 from maskwise.transforms.preprocess import Preprocess
 
 _AMP_TYPES = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -75,7 +75,7 @@ def model_probabilities(
     try:
         with torch.inference_mode():
             for frames in batches:
-                photos = normalise(to_planes(frames), preprocess.mean, preprocess.std)
+                photos = network_input(to_planes(middle(frames, preprocess.spare)), preprocess)
                 with _autocast(photos.device, amp):
                     outputs = model(photos.contiguous(memory_format=torch.channels_last))
                 tasks = task_log_probabilities(outputs)

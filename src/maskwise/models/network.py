@@ -26,9 +26,10 @@ class FaceModel(nn.Module):
         size: tuple[int, int],
         boundaries: Boundaries = TASK_BOUNDARIES,
         uncertainty: bool = False,
+        channels: int = 3,
     ) -> None:
         super().__init__()
-        self.backbone = build_backbone(settings.backbone, size, settings.drop_path)
+        self.backbone = build_backbone(settings.backbone, size, settings.drop_path, channels)
         self.heads = Heads(feature_count(self.backbone), settings, boundaries)
         self.backbone_frozen = False
         self._samples = settings.dropout_samples
@@ -36,7 +37,7 @@ class FaceModel(nn.Module):
         self.log_variances = nn.Parameter(torch.zeros(len(TASKS))) if uncertainty else None
 
     def forward(self, photos: torch.Tensor) -> Outputs:
-        """Return the outputs for normalised photos (N, 3, height, width)."""
+        """Return the outputs for normalised photos (N, channels, height, width)."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.backbone_frozen):
             features = self.backbone(photos)
         if self.training and self._samples > 1:
@@ -70,17 +71,18 @@ class TaskModels(nn.Module):
         settings: ModelSettings,
         size: tuple[int, int],
         boundaries: Boundaries = TASK_BOUNDARIES,
+        channels: int = 3,
     ) -> None:
         super().__init__()
         self.tasks = nn.ModuleDict(
             {
-                task: FaceModel(part_settings(settings, task), size, boundaries)
+                task: FaceModel(part_settings(settings, task), size, boundaries, channels=channels)
                 for task in settings.tasks
             }
         )
 
     def forward(self, photos: torch.Tensor) -> Outputs:
-        """Return the outputs for normalised photos (N, 3, height, width)."""
+        """Return the outputs for normalised photos (N, channels, height, width)."""
         return {name: value for part in self.tasks.values() for name, value in part(photos).items()}
 
 
@@ -93,9 +95,15 @@ def part_settings(settings: ModelSettings, task: str) -> ModelSettings:
 
 
 def build_network(
-    settings: ModelSettings, size: tuple[int, int], boundaries: Boundaries = TASK_BOUNDARIES
+    settings: ModelSettings,
+    size: tuple[int, int],
+    boundaries: Boundaries = TASK_BOUNDARIES,
+    channels: int = 3,
 ) -> Network:
-    """Return the network that settings describe, with random weights, as it answers photos."""
+    """Return the network that settings describe, with random weights, as it answers photos.
+
+    It takes photos (N, channels, height, width) of `size` (height, width).
+    """
     if settings.head == "tasks":
-        return TaskModels(settings, size, boundaries)
-    return FaceModel(settings, size, boundaries)
+        return TaskModels(settings, size, boundaries, channels)
+    return FaceModel(settings, size, boundaries, channels=channels)

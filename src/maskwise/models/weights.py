@@ -127,11 +127,15 @@ def _run_weights(folder: Path) -> StateDict:
 def load_backbone_weights(backbone: nn.Module, weights: StateDict, origin: str) -> None:
     """Load weights into a backbone; a classifier among them is left out.
 
+    Where the backbone sees a channel more than they do, that begins with weights of 0.
+
     Raises:
         WeightsError: weights of the backbone are missing or have another shape.
     """
     own = backbone.state_dict()
-    fitting = {key: weights[key] for key in own if key in weights}
+    fitting = {
+        key: _with_channels(weights[key], value) for key, value in own.items() if key in weights
+    }
     problems = [f"{key} is missing" for key in own if key not in weights and not _is_counter(key)]
     problems += [
         f"{key} has shape {list(value.shape)}, expected {list(own[key].shape)}"
@@ -143,6 +147,14 @@ def load_backbone_weights(backbone: nn.Module, weights: StateDict, origin: str) 
             f"the weights from {origin} are not for this backbone:\n{listed(problems)}"
         )
     backbone.load_state_dict(fitting, strict=False)
+
+
+def _with_channels(weight: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Return the first kernel's weights with the channels wanted beside the three colours."""
+    more = wanted.shape[1] - 3 if wanted.ndim == 4 else 0
+    if more <= 0 or weight.shape != (len(wanted), 3, *wanted.shape[2:]):
+        return weight
+    return torch.cat([weight, weight.new_zeros(len(wanted), more, *wanted.shape[2:])], dim=1)
 
 
 def _is_counter(key: str) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from maskwise.data.batches import Rows, epoch_steps
 from maskwise.data.frames import FrameSource
+from maskwise.data.sampling import Sampler
 from maskwise.data.targets import Ages, Codes
 
 
@@ -20,10 +21,12 @@ class TrainingData:
     """What validation is scored by."""
     ages: Ages
     train_rows: Rows
+    """Each once; `sampler` says how often they come."""
     val_rows: Rows
+    sampler: Sampler
     batch_size: int
 
     @property
     def steps(self) -> int:
         """Optimizer steps of an epoch."""
-        return epoch_steps(len(self.train_rows), self.batch_size)
+        return epoch_steps(len(self.sampler), self.batch_size)

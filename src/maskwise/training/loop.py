@@ -77,7 +77,8 @@ class Trainer:
         every = self._settings.train.checkpoint_steps
         parts = self._parts()
         self._stepper.begin_epoch(progress.epoch)
-        frames = self._reader.batches(rows for part in parts for rows in part.rows)
+        needed = (self._stepper.needed(r, progress.epoch) for part in parts for r in part.rows)
+        frames = self._reader.batches(needed)
         for part in parts:
             loss = self._stepper.take(part, [next(frames) for _ in part.rows], progress)
             progress.loss_sum += loss
@@ -95,11 +96,12 @@ class Trainer:
     def _parts(self) -> list[Part]:
         """Return what this process computes of the steps left in the epoch."""
         train, progress = self._settings.train, self._progress
-        batches = epoch_batches(self._data.train_rows, train.batch_size, train.seed, progress.epoch)
+        rows = self._data.sampler.epoch_rows(progress.epoch)
+        batches = epoch_batches(rows, train.batch_size, train.seed, progress.epoch)
         done = sum(len(batch) for batch in batches[: progress.epoch_step])
         self._observe(
             lambda observer: observer.epoch_started(
-                progress.epoch + 1, train.epochs, len(self._data.train_rows), done
+                progress.epoch + 1, train.epochs, len(rows), done
             )
         )
         return epoch_parts(

@@ -16,6 +16,7 @@ from maskwise.data.frames import FrameSource, photo_refs
 from maskwise.data.framing import Framer
 from maskwise.data.manifest import read_manifest
 from maskwise.data.mattes import matte_path
+from maskwise.data.sampling import Sampler
 from maskwise.data.split import TEST, check_leaks
 from maskwise.data.targets import (
     answered_codes,
@@ -117,14 +118,16 @@ def load_data(
     _check_leaks(frame, frames, rows.train, rows.val)
     note_missed(frames, told)
     _check_mattes(settings, frames, told)
+    codes = training_codes(frame, settings.labels)
     return TrainingData(
         frames,
-        training_codes(frame, settings.labels),
+        codes,
         training_ages(frame, settings.labels),
         answered_codes(frame, settings.labels, settings.model.tasks),
         known_ages(frame),
         rows.train,
         rows.val,
+        Sampler(settings.train, codes, rows.train),
         settings.train.batch_size,
     )
 

@@ -17,7 +17,12 @@ from maskwise.data.cache import CachedFrames
 from maskwise.data.framing import resolve_detector
 from maskwise.errors import SettingsError
 from maskwise.labels import TASKS
-from maskwise.models.backbone import input_statistics, load_pretrained
+from maskwise.models.backbone import (
+    check_compiler,
+    input_statistics,
+    load_pretrained,
+    recompute_activations,
+)
 from maskwise.models.batch_norm import synchronise_batch_norm
 from maskwise.models.bundle import ModelInfo
 from maskwise.models.network import FaceModel
@@ -27,6 +32,8 @@ from maskwise.training.loop import Trainer
 from maskwise.training.observer import Observer
 from maskwise.training.prepare import RunRows, choose_rows, load_data, note_missed
 from maskwise.training.tasks import join_tasks, task_settings
+from maskwise.transforms.augment.policy import build_policy
+from maskwise.transforms.network_input import input_channels
 from maskwise.transforms.preprocess import Preprocess
 
 
@@ -63,6 +70,7 @@ def train(
     accelerator = _accelerator(settings)
     told = observer if accelerator.is_main_process else None
     settings = _with_detector(settings, told)
+    build_policy(settings.augment)  # a file that cannot be used ends the run before it begins
     rows = choose_rows(manifest, settings)
     if settings.model.head == "tasks":
         begin_run(folder, resume, settings, manifest, accelerator)
@@ -192,11 +200,16 @@ def _build_model(settings: Settings, accelerator: Accelerator) -> tuple[FaceMode
         size,
         settings.labels.task_boundaries,
         uncertainty=settings.loss.task_weighting == "uncertainty",
+        channels=input_channels(settings.preprocess),
     )
     with accelerator.main_process_first():
         origin = load_pretrained(model.backbone, settings.model, size)
     mean, std = input_statistics(model.backbone)
     preprocess = Preprocess.from_settings(settings.preprocess, mean, std)
+    if settings.train.compile:
+        check_compiler()
+    if settings.train.recompute:
+        recompute_activations(model.backbone)
     if accelerator.num_processes > 1:
         synchronise_batch_norm(model)
     return model, preprocess, origin

@@ -18,7 +18,10 @@ from maskwise.training.losses.labels import Labels
 from maskwise.training.losses.loss import Loss
 from maskwise.training.optim import build_optimizer, set_rates
 from maskwise.training.schedule import Schedule
-from maskwise.transforms.augment import Augment, draw, normalise
+from maskwise.transforms.augment.augment import Augment
+from maskwise.transforms.augment.draws import draw
+from maskwise.transforms.augment.mix import Mixer, kept_shares, mix_photos
+from maskwise.transforms.network_input import network_input
 from maskwise.transforms.preprocess import Preprocess
 
 
@@ -48,9 +51,14 @@ class Stepper:
             if settings.train.ema
             else None
         )
+        if settings.train.compile:
+            model.backbone.compile()
         self._schedule = Schedule(settings.schedule, data.steps * settings.train.epochs)
         self._loss = Loss(settings, data.train_codes, data.train_rows, accelerator.device)
-        self._augment = Augment(settings.augment)
+        self._augment = Augment(settings.augment, settings.preprocess.spare)
+        self._mixer = Mixer(
+            settings.mix, data.train_codes, data.train_ages, data.train_rows, settings.train.seed
+        )
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -109,7 +117,7 @@ class Stepper:
         """Add up the gradients of the part; return its loss."""
         settings = self._settings
         _seed_dropout(settings.train.seed, progress.step, self._accelerator.process_index)
-        batch = self._labels(part.batch)
+        batch = self._labels(part.batch, progress.epoch)
         total = torch.zeros((), device=self._accelerator.device)
         for number, (rows, photos) in enumerate(zip(part.rows, frames, strict=True)):
             with self._no_sync_before(number == len(part.rows) - 1):
@@ -124,18 +132,33 @@ class Stepper:
     def _no_sync_before(self, last: bool) -> AbstractContextManager[None]:
         return nullcontext() if last else self._accelerator.no_sync(self._wrapped)
 
-    def _labels(self, rows: Rows) -> Labels:
-        return Labels.of(self._data.train_codes, self._data.train_ages, rows)
+    def needed(self, rows: Rows, epoch: int) -> Rows:
+        """Return the photos to read for a part of a batch: its own, then those mixed into them."""
+        return np.concatenate([rows, self._mixer.plan(rows, epoch).partner])
+
+    def _labels(self, rows: Rows, epoch: int) -> Labels:
+        """Return what is known of photos as they are mixed in an epoch."""
+        data, mix = self._data, self._mixer.plan(rows, epoch)
+        plain = Labels.of(data.train_codes, data.train_ages, rows)
+        if not len(mix.photo):
+            return plain
+        others = Labels.of(data.train_codes, data.train_ages, mix.partner)
+        size = self._settings.preprocess
+        return plain.mixed(others, mix.photo, kept_shares(mix, size.height, size.width))
 
     def _forward(
         self, rows: Rows, frames: torch.Tensor, batch: Labels, progress: Progress
     ) -> torch.Tensor:
-        train = self._settings.train
-        photos = self._augment(frames, draw(rows, train.seed, progress.epoch))
-        photos = normalise(photos, self._preprocess.mean, self._preprocess.std)
+        train, epoch = self._settings.train, progress.epoch
+        mix = self._mixer.plan(rows, epoch)
+        photos = self._augment(frames[: len(rows)], draw(rows, train.seed, epoch))
+        if len(mix.photo):
+            draws = draw(mix.partner, train.seed, epoch, stream=1)
+            mix_photos(photos, self._augment(frames[len(rows) :], draws), mix)
+        photos = network_input(photos, self._preprocess)
         if train.channels_last:
             photos = photos.contiguous(memory_format=torch.channels_last)
-        loss = self._loss(self._wrapped(photos), self._labels(rows), batch)
+        loss = self._loss(self._wrapped(photos), self._labels(rows, epoch), batch)
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss.item()} at step {progress.step + 1}; lower optim.lr, or "

@@ -49,7 +49,7 @@ class Preprocess(PreprocessSettings):
     @property
     def frame_key(self) -> str:
         """A short key of everything that decides the pixels of `frame`."""
-        names = ("height", "width", "fit", "centre", "margin", "detector", "align")
+        names = ("height", "width", "fit", "centre", "margin", "detector", "align", "spare")
         fields = [_VERSION, *(getattr(self, name) for name in names)]
         return hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:16]
 
@@ -62,8 +62,9 @@ class Preprocess(PreprocessSettings):
     ) -> NDArray[np.uint8]:
         """Return a photo, or the face in `box`, as RGB pixels (height, width, 3).
 
-        A face that is turned clockwise by `tilt` degrees is turned upright. What lies outside the
-        photo has the value `outside`.
+        Both sides are longer by twice `spare`, which training crops off at random and
+        `network_input.middle` evenly. A face that is turned clockwise by `tilt` degrees is turned
+        upright. What lies outside the photo has the value `outside`.
 
         Raises:
             PhotoError: the photo cannot be decoded, or the box lies outside it.
@@ -75,19 +76,29 @@ class Preprocess(PreprocessSettings):
             raise PhotoError(f"{photo_name(photo)}: {error}") from error
         if tilt:
             image, region = level_region(image, region, tilt, outside)
-        return scale_region(image, region, self.width, self.height, outside)
+        width, height = self.frame_size
+        return scale_region(image, region, width, height, outside)
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Width and height of what `frame` returns, in pixels."""
+        return self.width + 2 * self.spare, self.height + 2 * self.spare
 
 
 def face_region(settings: PreprocessSettings, size: tuple[int, int], box: Box | None) -> Box:
-    """Return the part of a photo of (width, height) that fills the frame; it may reach outside.
+    """Return the part of a photo of (width, height) that fills the frame and the spare about it.
+
+    It may reach outside.
 
     Raises:
         ValueError: the box lies outside the photo.
     """
     left, top, right, bottom = box or (0.0, 0.0, float(size[0]), float(size[1]))
+    if box and (left >= size[0] or top >= size[1] or right <= 0 or bottom <= 0):
+        raise ValueError(f"the box {box} lies outside the photo of {size[0]}x{size[1]}")
+    if settings.fit == "native":
+        return _native_region(settings, (left + right) / 2, (top + bottom) / 2)
     if box:
-        if left >= size[0] or top >= size[1] or right <= 0 or bottom <= 0:
-            raise ValueError(f"the box {box} lies outside the photo of {size[0]}x{size[1]}")
         grow = settings.margin * max(right - left, bottom - top)
         left, top, right, bottom = left - grow, top - grow, right + grow, bottom + grow
     across, down = (right - left) / settings.width, (bottom - top) / settings.height
@@ -95,8 +106,16 @@ def face_region(settings: PreprocessSettings, size: tuple[int, int], box: Box | 
     choose = min if settings.fit == "cover" and not box else max
     scale = choose(across, down) * (1.0 if box else settings.centre)
     middle_x, middle_y = (left + right) / 2, (top + bottom) / 2
-    half_x, half_y = scale * settings.width / 2, scale * settings.height / 2
+    half_x = scale * (settings.width / 2 + settings.spare)
+    half_y = scale * (settings.height / 2 + settings.spare)
     return middle_x - half_x, middle_y - half_y, middle_x + half_x, middle_y + half_y
+
+
+def _native_region(settings: PreprocessSettings, middle_x: float, middle_y: float) -> Box:
+    """Return a region of whole pixels of the frame's size about a point."""
+    width, height = settings.width + 2 * settings.spare, settings.height + 2 * settings.spare
+    left, top = round(middle_x - width / 2), round(middle_y - height / 2)
+    return left, top, left + width, top + height
 
 
 def level_region(

@@ -37,6 +37,21 @@ class Labels:
             ages[rows],
         )
 
+    def mixed(self, others: Self, photo: NDArray[np.int64], kept: NDArray[np.float32]) -> Self:
+        """Return the labels of photos of which some, `photo` (m,), keep a share `kept` (m,).
+
+        The rest of those is of the photos that `others` (m,) are the labels of.
+        """
+        weight = self.weight.copy()
+        weight[photo] = kept
+        return replace(
+            self,
+            photo=np.concatenate([self.photo, photo]),
+            weight=np.concatenate([weight, 1 - kept]),
+            codes={task: np.concatenate([self.codes[task], others.codes[task]]) for task in TASKS},
+            ages=np.concatenate([self.ages, others.ages]),
+        )
+
     def repeated(self, times: int, photos: int) -> Self:
         """Return the labels of `photos` photos that stand `times` times one after another.
 

@@ -1,0 +1,62 @@
+"""Which photos an epoch holds, and how often, against imbalance."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskwise.config import TrainSettings
+from maskwise.data.targets import Codes, class_codes
+from maskwise.labels import TASKS, UNKNOWN
+
+Rows = NDArray[np.int64]
+_POWER: Final = {"even": 1.0, "sqrt": 0.5}
+
+
+class Sampler:
+    """Gives the photos of each epoch; they follow from seed and epoch alone."""
+
+    def __init__(self, settings: TrainSettings, codes: Codes, train_rows: Rows) -> None:
+        self._settings = settings
+        self._rows = np.repeat(train_rows, _repeats(settings, codes, train_rows))
+        self._chances = (
+            None if settings.sampling == "all" else _chances(settings, codes, train_rows)
+        )
+
+    def __len__(self) -> int:
+        """Return the photos of an epoch."""
+        return len(self._rows)
+
+    def epoch_rows(self, epoch: int) -> Rows:
+        """Return the rows of an epoch: all, repeated as set, or as many drawn by class."""
+        if self._chances is None:
+            return self._rows
+        generator = np.random.default_rng([self._settings.seed, epoch, 1])
+        return generator.choice(self._rows, len(self._rows), p=self._chances)
+
+
+def _repeats(settings: TrainSettings, codes: Codes, rows: Rows) -> Rows:
+    """Return (N,) how often each photo stands in an epoch."""
+    times = np.ones(len(rows), dtype=np.int64)
+    for word, count in settings.repeat.items():
+        task = next(task for task, words in TASKS.items() if word in words)
+        labelled = codes[task][rows] == TASKS[task].index(word)
+        times[labelled] = np.maximum(times[labelled], count)
+    return times
+
+
+def _chances(settings: TrainSettings, codes: Codes, rows: Rows) -> NDArray[np.float64]:
+    """Return (N,) the chance of each photo: its class's count to the power of -1 or -1/2.
+
+    A photo without the label has the mean chance of those with it.
+    """
+    by = class_codes(codes) if settings.sample_by == "joint" else codes[settings.sample_by]
+    classes = by[rows]
+    known = classes != UNKNOWN
+    counts = np.bincount(classes[known], minlength=1).astype(np.float64)
+    chances = np.ones(len(rows))
+    if known.any():
+        chances[known] = counts[classes[known]] ** -_POWER[settings.sampling]
+        chances[~known] = chances[known].mean()
+    chances /= chances.sum()
+    return chances

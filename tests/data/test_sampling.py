@@ -1,0 +1,68 @@
+"""Epochs against imbalance: how often each class comes, and that seed and epoch decide it."""
+
+import numpy as np
+import pytest
+
+from maskwise.config import TrainSettings
+from maskwise.data.sampling import Sampler
+from maskwise.labels import UNKNOWN
+
+COUNT = 4000
+ROWS = np.arange(100, 100 + COUNT)
+GROUPS = np.full(5000, 0)
+GROUPS[100:400] = 2
+GROUPS[400:1600] = 1
+CODES = {
+    "mask": np.zeros(5000, dtype=np.int64),
+    "gender": np.arange(5000) % 2,
+    "age_group": GROUPS,
+}
+
+
+def sampler(**settings: object) -> Sampler:
+    return Sampler(TrainSettings(**settings), CODES, ROWS)  # type: ignore[arg-type]
+
+
+def shares(rows: np.ndarray) -> np.ndarray:
+    return np.bincount(GROUPS[rows], minlength=3) / len(rows)
+
+
+def test_every_photo_comes_once() -> None:
+    assert np.array_equal(sampler().epoch_rows(3), ROWS)
+
+
+def test_classes_come_evenly_or_by_the_root_of_their_counts() -> None:
+    even = sampler(sampling="even", sample_by="age_group").epoch_rows(0)
+    assert len(even) == COUNT
+    assert set(even) <= set(ROWS)
+    assert shares(even) == pytest.approx([1 / 3] * 3, abs=0.03)
+    root = np.sqrt([2500, 1200, 300])
+    square = sampler(sampling="sqrt", sample_by="age_group").epoch_rows(0)
+    assert shares(square) == pytest.approx(root / root.sum(), abs=0.03)
+    joint = sampler(sampling="even").epoch_rows(0)
+    classes = CODES["gender"][joint] * 3 + GROUPS[joint]
+    assert np.bincount(classes) / COUNT == pytest.approx([1 / 6] * 6, abs=0.03)
+
+
+def test_draws_follow_from_seed_and_epoch() -> None:
+    first = sampler(sampling="even").epoch_rows(0)
+    assert np.array_equal(first, sampler(sampling="even").epoch_rows(0))
+    assert not np.array_equal(first, sampler(sampling="even").epoch_rows(1))
+    assert not np.array_equal(first, sampler(sampling="even", seed=1).epoch_rows(0))
+
+
+def test_a_photo_without_the_label_comes_as_often_as_the_mean() -> None:
+    codes = {**CODES, "age_group": np.where(np.arange(5000) % 4 == 0, UNKNOWN, GROUPS)}
+    drawn = Sampler(TrainSettings(sampling="even", sample_by="age_group"), codes, ROWS).epoch_rows(
+        0
+    )
+    assert (codes["age_group"][drawn] == UNKNOWN).mean() == pytest.approx(0.25, abs=0.03)
+
+
+def test_labels_are_repeated_by_the_most_of_their_counts() -> None:
+    rows = sampler(repeat={"old": 3, "female": 2}).epoch_rows(0)
+    times = np.bincount(rows, minlength=5000)[ROWS]
+    old, female = GROUPS[ROWS] == 2, CODES["gender"][ROWS] == 1
+    assert (times[old] == 3).all()
+    assert (times[female & ~old] == 2).all()
+    assert (times[~female & ~old] == 1).all()
