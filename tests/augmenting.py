@@ -7,10 +7,7 @@ from maskwise.config import AugmentSettings
 from maskwise.transforms.augment.augment import Augment
 from maskwise.transforms.augment.draws import Draws, draw
 
-OFF = {
-    "flip": 0, "rotate": 0, "zoom": 0, "shift": 0, "shear": 0, "brightness": 0, "contrast": 0,
-    "saturation": 0, "hue": 0, "grey": 0, "blur": 0, "noise": 0, "erase": 0,
-}  # fmt: skip
+OFF = {"base": "none"}
 
 
 def photos(count: int = 4, size: int = 32) -> torch.Tensor:

@@ -15,13 +15,19 @@ from maskwise.config import Settings
 from maskwise.errors import SettingsError, listed
 
 
-def load_settings(file: Path | None = None, overrides: Sequence[str] = ()) -> Settings:
+def load_settings(
+    file: Path | None = None, overrides: Sequence[str] = (), base: Path | None = None
+) -> Settings:
     """Read settings from a YAML file and `section.key=value` words; words win.
 
+    What neither sets is as in the YAML file `base`, such as a recipe.
+
     Raises:
-        SettingsError: the file is missing or no YAML, or any key or value is wrong; all at once.
+        SettingsError: a file is missing or no YAML, or any key or value is wrong; all at once.
     """
-    tree = _read_yaml(file) if file else {}
+    tree = _read_yaml(base) if base else {}
+    if file:
+        tree = _merged(tree, _read_yaml(file), Settings)
     problems = []
     for word in overrides:
         problem = _override(tree, word)
@@ -48,6 +54,24 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise SettingsError(f"{file}: expected sections such as 'train:', found {tree!r}")
     return tree
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """Return two trees as one; where both set a key, the one above wins."""
+    merged = dict(below)
+    for name, value in above.items():
+        section = _section(model, name)
+        if section and isinstance(value, dict) and isinstance(below.get(name), dict):
+            merged[name] = _merged(below[name], value, section)
+        else:
+            merged[name] = value
+    return merged
+
+
+def _section(model: type[BaseModel], name: str) -> type[BaseModel] | None:
+    field = model.model_fields.get(name)
+    inner = field.annotation if field else None
+    return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
 
 
 def _override(tree: dict[str, Any], word: str) -> str | None:
@@ -101,9 +125,9 @@ def _nearest(path: str) -> str:
 def setting_keys(model: type[BaseModel] = Settings, prefix: str = "") -> list[str]:
     """Return every key that can be set, such as 'train.epochs'."""
     keys: list[str] = []
-    for name, field in model.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
+    for name in model.model_fields:
+        inner = _section(model, name)
+        if inner:
             keys.extend(setting_keys(inner, f"{prefix}{name}."))
         else:
             keys.append(prefix + name)

@@ -66,3 +66,15 @@ def test_labels_are_repeated_by_the_most_of_their_counts() -> None:
     assert (times[old] == 3).all()
     assert (times[female & ~old] == 2).all()
     assert (times[~female & ~old] == 1).all()
+
+
+def test_short_epochs_take_turns() -> None:
+    short = sampler(epoch_photos=1500)
+    assert len(short) == 1500
+    rows = np.concatenate([short.epoch_rows(epoch) for epoch in range(8)])
+    assert np.bincount(rows, minlength=5000)[ROWS].tolist() == [3] * COUNT
+    assert np.array_equal(np.sort(rows[:COUNT]), ROWS)
+    assert not np.array_equal(rows[:COUNT], rows[COUNT : 2 * COUNT])
+    long = sampler(epoch_photos=6000).epoch_rows(0)
+    assert np.bincount(long, minlength=5000)[ROWS].min() == 1
+    assert len(sampler(epoch_photos=500, sampling="even").epoch_rows(0)) == 500

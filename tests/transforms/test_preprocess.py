@@ -172,7 +172,8 @@ def test_mean_and_std_of_the_settings_win_over_the_backbones() -> None:
 
 def test_frame_key_changes_with_whatever_changes_pixels() -> None:
     changes: list[dict[str, Any]] = [
-        {}, {"height": 65}, {"width": 65}, {"fit": "contain"}, {"centre": 0.9}, {"margin": 0.5}
+        {}, {"height": 65}, {"width": 65}, {"fit": "contain"}, {"centre": 0.9}, {"margin": 0.5},
+        {"edge": "slide"}, {"spare": 2}
     ]  # fmt: skip
     assert len({preprocess(**change).frame_key for change in changes}) == len(changes)
 
@@ -182,3 +183,32 @@ def test_frame_key_ignores_what_leaves_pixels_alone() -> None:
         {}, {"mean": (0.1, 0.2, 0.3)}, {"std": (0.3, 0.3, 0.3)}, {"centre": 1}, {"height": 64}
     ]  # fmt: skip
     assert len({preprocess(**change).frame_key for change in changes}) == 1
+
+
+def test_a_sliding_crop_takes_the_margin_that_the_photo_has() -> None:
+    photo = ramp(100, 120)
+    slide = preprocess(margin=0.5, edge="slide")
+    # all of the margin is there: the crop is that which pads
+    inside = (40.0, 50.0, 60.0, 70.0)
+    padded = preprocess(margin=0.5).frame(Image.fromarray(photo), inside)
+    assert np.array_equal(slide.frame(Image.fromarray(photo), inside), padded)
+    # near an edge it slides: nothing is grey, and as much is shown
+    corner = slide.frame(Image.fromarray(photo), (2.0, 5.0, 22.0, 25.0))
+    assert corner[0, 0, :2].tolist() == [0, 0]
+    assert corner[-1, -1, 0] == pytest.approx(39, abs=1)
+    # a large face: the crop is as large as the photo allows
+    large = slide.frame(Image.fromarray(photo), (10.0, 20.0, 90.0, 100.0))
+    assert large[0, 0, 0] == pytest.approx(0, abs=1)
+    assert large[-1, -1, 0] == pytest.approx(99, abs=1)
+    assert large[0, 0, 1] == pytest.approx(10, abs=1)
+    assert not (large == OUTSIDE).all(axis=2).any()
+
+
+def test_a_sliding_crop_keeps_a_face_whole_that_no_crop_inside_could() -> None:
+    photo = Image.fromarray(ramp(60, 200))
+    face = (5.0, 40.0, 55.0, 160.0)  # twice as high as the photo is wide
+    frame = preprocess(margin=0.2, edge="slide").frame(photo, face)
+    rows = frame[:, 32, 1]
+    assert rows[0] <= 41
+    assert rows[-1] >= 158
+    assert (frame[:, 0] == OUTSIDE).all()

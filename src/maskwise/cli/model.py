@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from maskwise.config import CacheSettings, Settings
     from maskwise.evaluation.evaluate import Evaluation
 
+RecipeName = Annotated[
+    str | None, typer.Option("--recipe", help="A name of `maskwise recipes`, or a YAML file.")
+]
+
 
 def train(
     words: Annotated[
@@ -33,8 +37,12 @@ def train(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; else SM_MODEL_DIR.")] = None,
+    recipe: RecipeName = None,
     config: Annotated[Path | None, typer.Option(help="A YAML file of settings.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Only say and picture what the run would be.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a model. `maskwise settings` lists what KEY=VALUE can set."""
@@ -52,7 +60,10 @@ def train(
     source = Path(first[0]) if first else None
     source = path_or_variable(source, "SM_CHANNEL_TRAIN", "the manifest")
     out = path_or_variable(out, "SM_MODEL_DIR", "the run folder (--out)")
-    settings = _run_settings(out, config, overrides, resume)
+    settings = _run_settings(out, config, overrides, resume, recipe)
+    if dry:
+        _dry_run(training_manifest(source, _beside(out)), _beside(out), settings, as_json)
+        return
     manifest = training_manifest(source, out)
     with TrainingDisplay(console()) as display:
         summary = run_training(manifest, out, settings, display, resume)
@@ -62,15 +73,40 @@ def train(
     print_json(result) if as_json else _print_summary(result)
 
 
-def _run_settings(out: Path, config: Path | None, overrides: list[str], resume: bool) -> "Settings":
+def _beside(out: Path) -> Path:
+    """Return the folder of a dry run, so that the run itself finds its own empty."""
+    return out.with_name(f"{out.name}-dry-run")
+
+
+def _dry_run(manifest: Path, folder: Path, settings: "Settings", as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from maskwise.training.display import TrainingDisplay
+    from maskwise.training.dry_run import dry_run
+
+    with TrainingDisplay(console()) as display:
+        result = asdict(dry_run(manifest, folder, settings, display))
+    print_json(result) if as_json else print_pairs("dry run", result)
+
+
+def _run_settings(
+    out: Path, config: Path | None, overrides: list[str], resume: bool, recipe: str | None
+) -> "Settings":
     from maskwise.settings import load_settings
     from maskwise.training.folder import saved_settings
 
-    if resume and not config:
+    if resume and not config and not recipe:
         if saved_settings(out):
             return load_settings(out / "settings.yaml", overrides)
         console().print(f"nothing to resume in {out}: a new run begins")
-    return load_settings(config, overrides)
+    return _settings(config, overrides, recipe)
+
+
+def _settings(config: Path | None, overrides: list[str], recipe: str | None) -> "Settings":
+    from maskwise.recipes import find_recipe
+    from maskwise.settings import load_settings
+
+    return load_settings(config, overrides, find_recipe(recipe).path if recipe else None)
 
 
 def _print_summary(result: dict[str, Any]) -> None:
@@ -230,12 +266,13 @@ def _score_row(name: str, figures: dict[str, Any]) -> list[object]:
 def settings(
     config: Annotated[Path | None, typer.Option(help="A YAML file of settings.")] = None,
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
+    recipe: RecipeName = None,
     as_json: AsJson = False,
 ) -> None:
     """Print all settings of training as YAML, with what they mean."""
-    from maskwise.settings import describe_settings, load_settings
+    from maskwise.settings import describe_settings
 
-    values = load_settings(config, overrides or [])
+    values = _settings(config, overrides or [], recipe)
     if as_json:
         print_json(values.model_dump(mode="json"))
     else:

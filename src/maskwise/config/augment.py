@@ -1,7 +1,7 @@
 """Settings of random changes to training photos."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -13,11 +13,16 @@ Change = Literal[
 ]  # fmt: skip
 
 
+_CHANGES: Final = tuple(change for change in get_args(Change) if change != "policy")
+
+
 class AugmentSettings(Section):
     """Random changes to training photos. A strength of 0 or a probability of 0 is off."""
 
     enabled: bool = True
     """false: photos are trained on as they are."""
+    base: Literal["ours", "none"] = "ours"
+    """What is not set is as it stands here, or none: off."""
     flip: Share = 0.5
     """Probability of a mirror image."""
     rotate: Annotated[float, Field(ge=0, le=180)] = 12.0
@@ -78,6 +83,13 @@ class AugmentSettings(Section):
     """Probability of another background, for photos that have a matte."""
     mattes: UserPath | None = None
     """Folder of the mattes that `maskwise data background` saved."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_base(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("base") == "none":
+            return {**dict.fromkeys(_CHANGES, 0), **values}
+        return values
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -62,6 +62,8 @@ class PreprocessSettings(Section):
     """Share of a photo's shorter fit kept about its centre, where no box says where the face is."""
     margin: Annotated[float, Field(ge=0, le=3)] = 0.3
     """Added around a face box on each side, in shares of its longer side; .3: hair, ears, neck."""
+    edge: Literal["pad", "slide"] = "pad"
+    """Of a crop over the edge of the photo: pad it; or slide it inside, smaller where need be."""
     spare: Annotated[int, Field(ge=0, le=512)] = 0
     """Pixels about the frame that training crops from at random; answers take the middle."""
     scale: Literal["set", "photo"] = "set"

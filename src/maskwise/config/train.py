@@ -30,6 +30,8 @@ class TrainSettings(Section):
     """Mixed precision."""
     channels_last: bool = True
     """Memory layout that convolutions are faster in."""
+    epoch_photos: Annotated[int, Field(ge=0)] = 0
+    """Photos after which an epoch ends and is validated, whatever the size of the set; 0: all."""
     compile: bool = False
     """Compile the backbone (torch.compile): slower to begin, then faster; needs a C++ compiler."""
     recompute: bool = False

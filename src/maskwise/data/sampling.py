@@ -25,14 +25,26 @@ class Sampler:
 
     def __len__(self) -> int:
         """Return the photos of an epoch."""
-        return len(self._rows)
+        return self._settings.epoch_photos or len(self._rows)
 
     def epoch_rows(self, epoch: int) -> Rows:
-        """Return the rows of an epoch: all, repeated as set, or as many drawn by class."""
-        if self._chances is None:
+        """Return the rows of an epoch, in no order: all, repeated as set, or drawn by class.
+
+        Epochs of fewer photos than there are take turns, so that each comes before any comes again.
+        """
+        if self._chances is not None:
+            generator = np.random.default_rng([self._settings.seed, epoch, 1])
+            return generator.choice(self._rows, len(self), p=self._chances)
+        if not self._settings.epoch_photos:
             return self._rows
-        generator = np.random.default_rng([self._settings.seed, epoch, 1])
-        return generator.choice(self._rows, len(self._rows), p=self._chances)
+        first, last = epoch * len(self), (epoch + 1) * len(self)
+        passes = range(first // len(self._rows), -(-last // len(self._rows)))
+        shuffled = np.concatenate([self._shuffled(number) for number in passes])
+        start = first - passes[0] * len(self._rows)
+        return shuffled[start : start + len(self)]
+
+    def _shuffled(self, number: int) -> Rows:
+        return np.random.default_rng([self._settings.seed, number, 2]).permutation(self._rows)
 
 
 def _repeats(settings: TrainSettings, codes: Codes, rows: Rows) -> Rows:

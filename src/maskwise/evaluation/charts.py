@@ -2,11 +2,14 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from maskwise.storage import replacing
 
 _INK, _GRID, _BLUE, _ORANGE = "#24303d", "#d8dee6", "#2f6db5", "#d9822b"
 _LINES = (_BLUE, _ORANGE, "#3a9a62", "#9b59b6", "#c0392b")
@@ -82,6 +85,21 @@ def bars_chart(labels: Sequence[str], values: Sequence[float], title: str) -> st
     axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right", fontsize=7)
     axes.set_title(title, fontsize=9)
     return _svg(figure)
+
+
+def write_rates(path: Path, rates: Sequence[float]) -> None:
+    """Write a picture (PNG) of the learning rate at each step.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    figure, axes = _figure(6.4, 3.2)
+    axes.plot(range(len(rates)), rates, color=_BLUE, linewidth=1)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("step", fontsize=8)
+    axes.set_title("learning rate of the heads", fontsize=9)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:

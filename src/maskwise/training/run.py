@@ -1,40 +1,22 @@
 """One training run: from a manifest and settings to a run folder."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from maskwise.config import Settings
-from maskwise.data.batches import epoch_steps
 from maskwise.data.cache import CachedFrames
-from maskwise.data.framing import resolve_detector
-from maskwise.errors import SettingsError
 from maskwise.labels import TASKS
-from maskwise.models.backbone import (
-    check_compiler,
-    input_statistics,
-    load_pretrained,
-    recompute_activations,
-)
-from maskwise.models.batch_norm import synchronise_batch_norm
 from maskwise.models.bundle import ModelInfo
-from maskwise.models.network import FaceModel
 from maskwise.storage import write_text
 from maskwise.training.folder import check_folder, write_run
 from maskwise.training.loop import Trainer
 from maskwise.training.observer import Observer
 from maskwise.training.prepare import RunRows, choose_rows, load_data, note_missed
+from maskwise.training.setup import build_model, check_batches, make_accelerator, prepare_settings
 from maskwise.training.tasks import join_tasks, task_settings
-from maskwise.transforms.augment.policy import build_policy
-from maskwise.transforms.network_input import input_channels
-from maskwise.transforms.preprocess import Preprocess
 
 
 @dataclass(frozen=True)
@@ -67,16 +49,15 @@ def train(
         RunError: the folder holds another run, or a damaged one.
         StorageError: the disk is full; what was saved before stays usable.
     """
-    accelerator = _accelerator(settings)
+    accelerator = make_accelerator(settings)
     told = observer if accelerator.is_main_process else None
-    settings = _with_detector(settings, told)
-    build_policy(settings.augment)  # a file that cannot be used ends the run before it begins
+    settings = prepare_settings(settings, told)
     rows = choose_rows(manifest, settings)
     if settings.model.head == "tasks":
         begin_run(folder, resume, settings, manifest, accelerator)
         return _train_tasks(manifest, folder, settings, observer, rows, accelerator)
-    model, preprocess, origin = _build_model(settings, accelerator)
-    _check_batches(settings, accelerator, len(rows.train), model)
+    model, preprocess, origin = build_model(settings, accelerator)
+    check_batches(settings, accelerator, len(rows.train), model)
     begin_run(folder, resume, settings, manifest, accelerator)
     with accelerator.main_process_first():
         data = load_data(rows, settings, preprocess, told)
@@ -143,73 +124,3 @@ def begin_run(
     if accelerator.is_main_process:
         write_run(folder, settings, manifest, accelerator)
     accelerator.wait_for_everyone()
-
-
-def _with_detector(settings: Settings, observer: Observer | None) -> Settings:
-    """Return the settings with the face detector that is used; say which `auto` has become."""
-    preprocess = resolve_detector(settings.preprocess, settings.faces.folder)
-    if observer and settings.preprocess.detector == "auto":
-        hint = (
-            " is at hand, so photos without a box are taken whole; to get one, set "
-            "preprocess.detector=yunet, or pip install 'maskwise[faces]'"
-        )
-        observer.noted(
-            f"face detector: {preprocess.detector}{hint if preprocess.detector == 'none' else ''}"
-        )
-    return settings.model_copy(update={"preprocess": preprocess})
-
-
-def _accelerator(settings: Settings) -> Accelerator:
-    wanted = settings.train
-    found = torch.accelerator.current_accelerator(check_available=True)
-    kinds = ["auto", "cpu", *([found.type] if found else [])]
-    if wanted.device not in kinds:
-        raise SettingsError(
-            f"train.device: {wanted.device!r} is not to be had here; take {', '.join(kinds)}"
-        )
-    on_cpu = wanted.device == "cpu" or found is None
-    if wanted.amp == "fp16" and on_cpu:
-        raise SettingsError("train.amp: fp16 needs an accelerator; take bf16 or no on a CPU")
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        # the library keeps device and precision of a process's first run for all later ones
-        AcceleratorState._reset_state(reset_partial_state=True)
-    # while the backbone is frozen its weights take no part in a step
-    unused = DistributedDataParallelKwargs(find_unused_parameters=settings.optim.freeze_epochs > 0)
-    return Accelerator(cpu=on_cpu, mixed_precision=wanted.amp, kwargs_handlers=[unused])
-
-
-def _check_batches(
-    settings: Settings, accelerator: Accelerator, photos: int, model: FaceModel
-) -> None:
-    parts = accelerator.num_processes * settings.train.accumulate
-    smallest = photos // epoch_steps(photos, settings.train.batch_size) // parts
-    needed = 2 if any(isinstance(module, _BatchNorm) for module in model.modules()) else 1
-    if smallest < needed:
-        raise SettingsError(
-            f"train.batch_size {settings.train.batch_size} over {photos} training photos, "
-            f"{accelerator.num_processes} process(es) and {settings.train.accumulate} part(s) "
-            f"(train.accumulate) leaves {smallest} photo(s) in a part; this model needs {needed}"
-        )
-
-
-def _build_model(settings: Settings, accelerator: Accelerator) -> tuple[FaceModel, Preprocess, str]:
-    torch.manual_seed(settings.train.seed)
-    size = (settings.preprocess.height, settings.preprocess.width)
-    model = FaceModel(
-        settings.model,
-        size,
-        settings.labels.task_boundaries,
-        uncertainty=settings.loss.task_weighting == "uncertainty",
-        channels=input_channels(settings.preprocess),
-    )
-    with accelerator.main_process_first():
-        origin = load_pretrained(model.backbone, settings.model, size)
-    mean, std = input_statistics(model.backbone)
-    preprocess = Preprocess.from_settings(settings.preprocess, mean, std)
-    if settings.train.compile:
-        check_compiler()
-    if settings.train.recompute:
-        recompute_activations(model.backbone)
-    if accelerator.num_processes > 1:
-        synchronise_batch_norm(model)
-    return model, preprocess, origin

@@ -117,7 +117,7 @@ class Stepper:
         """Add up the gradients of the part; return its loss."""
         settings = self._settings
         _seed_dropout(settings.train.seed, progress.step, self._accelerator.process_index)
-        batch = self._labels(part.batch, progress.epoch)
+        batch = self.labels(part.batch, progress.epoch)
         total = torch.zeros((), device=self._accelerator.device)
         for number, (rows, photos) in enumerate(zip(part.rows, frames, strict=True)):
             with self._no_sync_before(number == len(part.rows) - 1):
@@ -136,7 +136,20 @@ class Stepper:
         """Return the photos to read for a part of a batch: its own, then those mixed into them."""
         return np.concatenate([rows, self._mixer.plan(rows, epoch).partner])
 
-    def _labels(self, rows: Rows, epoch: int) -> Labels:
+    def photos(self, rows: Rows, frames: torch.Tensor, epoch: int) -> torch.Tensor:
+        """Return photos (n, 3, height, width) of values 0..1, changed and mixed as in an epoch.
+
+        `frames` are those of `needed`.
+        """
+        seed = self._settings.train.seed
+        mix = self._mixer.plan(rows, epoch)
+        photos = self._augment(frames[: len(rows)], draw(rows, seed, epoch))
+        if len(mix.photo):
+            others = self._augment(frames[len(rows) :], draw(mix.partner, seed, epoch, stream=1))
+            mix_photos(photos, others, mix)
+        return photos
+
+    def labels(self, rows: Rows, epoch: int) -> Labels:
         """Return what is known of photos as they are mixed in an epoch."""
         data, mix = self._data, self._mixer.plan(rows, epoch)
         plain = Labels.of(data.train_codes, data.train_ages, rows)
@@ -149,16 +162,11 @@ class Stepper:
     def _forward(
         self, rows: Rows, frames: torch.Tensor, batch: Labels, progress: Progress
     ) -> torch.Tensor:
-        train, epoch = self._settings.train, progress.epoch
-        mix = self._mixer.plan(rows, epoch)
-        photos = self._augment(frames[: len(rows)], draw(rows, train.seed, epoch))
-        if len(mix.photo):
-            draws = draw(mix.partner, train.seed, epoch, stream=1)
-            mix_photos(photos, self._augment(frames[len(rows) :], draws), mix)
-        photos = network_input(photos, self._preprocess)
-        if train.channels_last:
+        epoch = progress.epoch
+        photos = network_input(self.photos(rows, frames, epoch), self._preprocess)
+        if self._settings.train.channels_last:
             photos = photos.contiguous(memory_format=torch.channels_last)
-        loss = self._loss(self._wrapped(photos), self._labels(rows, epoch), batch)
+        loss = self._loss(self._wrapped(photos), self.labels(rows, epoch), batch)
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss.item()} at step {progress.step + 1}; lower optim.lr, or "

@@ -49,7 +49,7 @@ class Preprocess(PreprocessSettings):
     @property
     def frame_key(self) -> str:
         """A short key of everything that decides the pixels of `frame`."""
-        names = ("height", "width", "fit", "centre", "margin", "detector", "align", "spare")
+        names = ("height", "width", "fit", "centre", "margin", "detector", "align", "spare", "edge")
         fields = [_VERSION, *(getattr(self, name) for name in names)]
         return hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:16]
 
@@ -106,9 +106,31 @@ def face_region(settings: PreprocessSettings, size: tuple[int, int], box: Box | 
     choose = min if settings.fit == "cover" and not box else max
     scale = choose(across, down) * (1.0 if box else settings.centre)
     middle_x, middle_y = (left + right) / 2, (top + bottom) / 2
+    if settings.edge == "slide" and box:
+        scale, middle_x, middle_y = _slid(settings, size, box, scale)
     half_x = scale * (settings.width / 2 + settings.spare)
     half_y = scale * (settings.height / 2 + settings.spare)
     return middle_x - half_x, middle_y - half_y, middle_x + half_x, middle_y + half_y
+
+
+def _slid(
+    settings: PreprocessSettings, size: tuple[int, int], box: Box, scale: float
+) -> tuple[float, float, float]:
+    """Return the scale and the middle of a crop that lies in the photo, as far as the face does.
+
+    The margin is what the photo has of it; the face stays whole, in the middle if it can.
+    """
+    frame = (settings.width + 2 * settings.spare, settings.height + 2 * settings.spare)
+    inside = min(size[axis] / frame[axis] for axis in (0, 1))
+    whole = max((box[axis + 2] - box[axis]) / (settings.width, settings.height)[axis]
+                for axis in (0, 1))  # fmt: skip
+    scale = max(min(scale, inside), whole)
+    middles = []
+    for axis in (0, 1):
+        half, middle = scale * frame[axis] / 2, (box[axis] + box[axis + 2]) / 2
+        low, high = min(half, size[axis] / 2), max(size[axis] - half, size[axis] / 2)
+        middles.append(min(max(middle, low), high))
+    return scale, middles[0], middles[1]
 
 
 def _native_region(settings: PreprocessSettings, middle_x: float, middle_y: float) -> Box:

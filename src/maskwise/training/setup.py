@@ -1,0 +1,118 @@
+"""What a run needs before it begins: device, detector, model, and checks of the settings."""
+
+import os
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from maskwise.config import Settings
+from maskwise.data.batches import epoch_steps
+from maskwise.data.framing import resolve_detector
+from maskwise.errors import SettingsError
+from maskwise.models.backbone import (
+    check_compiler,
+    input_statistics,
+    load_pretrained,
+    recompute_activations,
+)
+from maskwise.models.batch_norm import synchronise_batch_norm
+from maskwise.models.network import FaceModel
+from maskwise.training.observer import Observer
+from maskwise.transforms.augment.policy import build_policy
+from maskwise.transforms.network_input import input_channels
+from maskwise.transforms.preprocess import Preprocess
+
+
+def prepare_settings(settings: Settings, told: Observer | None) -> Settings:
+    """Return the settings with the face detector that is used; say which `auto` has become.
+
+    Raises:
+        DetectorError: the face detector cannot be had.
+        SettingsError: the policy of changes is a file that cannot be used.
+    """
+    build_policy(settings.augment)
+    preprocess = resolve_detector(settings.preprocess, settings.faces.folder)
+    if told and settings.preprocess.detector == "auto":
+        hint = (
+            " is at hand, so photos without a box are taken whole; to get one, set "
+            "preprocess.detector=yunet, or pip install 'maskwise[faces]'"
+        )
+        told.noted(
+            f"face detector: {preprocess.detector}{hint if preprocess.detector == 'none' else ''}"
+        )
+    return settings.model_copy(update={"preprocess": preprocess})
+
+
+def make_accelerator(settings: Settings) -> Accelerator:
+    """Return what settings name to compute on.
+
+    Raises:
+        SettingsError: it is not to be had, or cannot do the precision asked for.
+    """
+    wanted = settings.train
+    found = torch.accelerator.current_accelerator(check_available=True)
+    kinds = ["auto", "cpu", *([found.type] if found else [])]
+    if wanted.device not in kinds:
+        raise SettingsError(
+            f"train.device: {wanted.device!r} is not to be had here; take {', '.join(kinds)}"
+        )
+    on_cpu = wanted.device == "cpu" or found is None
+    if wanted.amp == "fp16" and on_cpu:
+        raise SettingsError("train.amp: fp16 needs an accelerator; take bf16 or no on a CPU")
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        # the library keeps device and precision of a process's first run for all later ones
+        AcceleratorState._reset_state(reset_partial_state=True)
+    # while the backbone is frozen its weights take no part in a step
+    unused = DistributedDataParallelKwargs(find_unused_parameters=settings.optim.freeze_epochs > 0)
+    return Accelerator(cpu=on_cpu, mixed_precision=wanted.amp, kwargs_handlers=[unused])
+
+
+def build_model(settings: Settings, accelerator: Accelerator) -> tuple[FaceModel, Preprocess, str]:
+    """Return the network with its first weights, its preprocessing, and where the weights are from.
+
+    Raises:
+        SettingsError: timm has no such backbone, or it cannot do what is asked of it.
+        WeightsError: the pretrained weights cannot be had.
+    """
+    torch.manual_seed(settings.train.seed)
+    size = (settings.preprocess.height, settings.preprocess.width)
+    model = FaceModel(
+        settings.model,
+        size,
+        settings.labels.task_boundaries,
+        uncertainty=settings.loss.task_weighting == "uncertainty",
+        channels=input_channels(settings.preprocess),
+    )
+    with accelerator.main_process_first():
+        origin = load_pretrained(model.backbone, settings.model, size)
+    mean, std = input_statistics(model.backbone)
+    preprocess = Preprocess.from_settings(settings.preprocess, mean, std)
+    if settings.train.compile:
+        check_compiler()
+    if settings.train.recompute:
+        recompute_activations(model.backbone)
+    if accelerator.num_processes > 1:
+        synchronise_batch_norm(model)
+    return model, preprocess, origin
+
+
+def check_batches(
+    settings: Settings, accelerator: Accelerator, photos: int, model: FaceModel
+) -> None:
+    """Check that no part of a batch is too small for the model.
+
+    Raises:
+        SettingsError: one is.
+    """
+    parts = accelerator.num_processes * settings.train.accumulate
+    smallest = photos // epoch_steps(photos, settings.train.batch_size) // parts
+    needed = 2 if any(isinstance(module, _BatchNorm) for module in model.modules()) else 1
+    if smallest < needed:
+        raise SettingsError(
+            f"train.batch_size {settings.train.batch_size} over {photos} training photos, "
+            f"{accelerator.num_processes} process(es) and {settings.train.accumulate} part(s) "
+            f"(train.accumulate) leaves {smallest} photo(s) in a part; this model needs {needed}"
+        )
