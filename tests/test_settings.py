@@ -42,7 +42,6 @@ def test_every_problem_is_listed_with_its_key() -> None:
         (["train.batch_size=10", "train.accumulate=3"], "cannot be cut into 3"),
         (["loss.task_weights={mask: 0, gender: 0, age_group: 0}"], "at least one task"),
         (["model.head=single", "loss.task_weights.mask=2"], "single head has one loss"),
-        (["train.patience=9", "train.epochs=5"], "never"),
         (["labels.drop_ages=[[50, 40]]"], "holds no age"),
         (["preprocess.std=[0, 1, 1]"], "greater than 0"),
         (["optim.weight_decay=.inf"], "finite"),

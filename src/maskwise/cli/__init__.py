@@ -9,7 +9,7 @@ from maskwise.cli.data import app as data_app
 from maskwise.cli.demo import demo
 from maskwise.cli.model import evaluate, settings, train
 from maskwise.cli.predict import predict
-from maskwise.cli.recipes import recipes
+from maskwise.cli.recipes import compare, recipes
 from maskwise.errors import MaskwiseError
 from maskwise.version import __version__
 
@@ -27,6 +27,7 @@ app.command()(evaluate)
 app.command()(predict)
 app.command()(settings)
 app.command()(recipes)
+app.command()(compare)
 
 
 def _print_version(wanted: bool) -> None:

@@ -17,6 +17,7 @@ from maskwise.config.data import (
 from maskwise.config.loss import LossSettings, TaskWeights, Terms
 from maskwise.config.model import ModelSettings
 from maskwise.config.optim import OptimSettings, ScheduleSettings
+from maskwise.config.track import TrackSettings
 from maskwise.config.train import TrainSettings
 from maskwise.labels import TASKS
 
@@ -36,6 +37,7 @@ __all__ = [
     "Settings",
     "TaskWeights",
     "Terms",
+    "TrackSettings",
     "TrainSettings",
 ]
 
@@ -54,6 +56,7 @@ class Settings(Section):
     augment: AugmentSettings = AugmentSettings()
     mix: MixSettings = MixSettings()
     train: TrainSettings = TrainSettings()
+    track: TrackSettings = TrackSettings()
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:

@@ -55,10 +55,6 @@ class TrainSettings(Section):
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
-        if self.patience >= self.epochs:
-            raise ValueError(
-                f"patience {self.patience} never ends a run of {self.epochs} epochs: lower it"
-            )
         if self.repeat and self.sampling != "all":
             raise ValueError(
                 f"repeat and sampling={self.sampling} both decide how often a photo comes: set one"

@@ -78,6 +78,23 @@ def curves_chart(history: Sequence[Mapping[str, float]], keys: Sequence[str], ti
     return _svg(figure)
 
 
+def lines_chart(lines: Mapping[str, Sequence[tuple[float, float]]], title: str) -> str:
+    """Return lines of points (epoch, value), by name."""
+    figure, axes = _figure(5.4, 3.4)
+    for number, (name, points) in enumerate(lines.items()):
+        style = ("-", "--", ":")[number // len(_LINES) % 3]
+        colour = _LINES[number % len(_LINES)]
+        axes.plot(
+            *zip(*points, strict=True), style, marker="o", markersize=3, color=colour, label=name
+        )
+    axes.set_xlabel("epoch", fontsize=8)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_title(title, fontsize=9)
+    if lines:
+        axes.legend(fontsize=7, frameon=False)
+    return _svg(figure)
+
+
 def bars_chart(labels: Sequence[str], values: Sequence[float], title: str) -> str:
     """Return vertical bars."""
     figure, axes = _figure(4.6, 2.6)

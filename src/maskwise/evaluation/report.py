@@ -47,7 +47,7 @@ def write_report(
     pictured = [
         {**mistake, "picture": thumbnail(mistake["photo"], mistake["box"])} for mistake in mistakes
     ]
-    page = _template("report.html").render(
+    page = page_template("report.html").render(
         scores=scores,
         about=about,
         task_titles=_TASK_TITLES,
@@ -70,7 +70,7 @@ def write_stats(path: Path, stats: dict[str, Any], title: str) -> None:
         [decade["photos"] for decade in ages],
         "photos by age",
     )
-    page = _template("stats.html").render(
+    page = page_template("stats.html").render(
         stats=stats, title=title, chart=chart, version=__version__, task_titles=_TASK_TITLES
     )
     write_text(path, page)
@@ -106,7 +106,8 @@ def thumbnail(photo: str | Path, box: Box | None = None) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _template(name: str) -> jinja2.Template:
+def page_template(name: str) -> jinja2.Template:
+    """Return a template of a page."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("maskwise.evaluation"),
         autoescape=True,

@@ -1,14 +1,17 @@
-"""Shows how training goes: a progress bar, a line per epoch, TensorBoard."""
+"""Shows how training goes: a progress bar and a line per epoch; and tells those who keep it."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
 
 from rich.console import Console
 from rich.progress import TaskID
-from torch.utils.tensorboard import SummaryWriter
 
+from maskwise.config import Settings
+from maskwise.data.sheets import Tile, contact_sheet
 from maskwise.progress import photo_progress
+from maskwise.training.tracking.trackers import Tracker, open_trackers
 
 _SHOWN: Final = (
     "macro_f1",
@@ -17,18 +20,19 @@ _SHOWN: Final = (
     "age_group_balanced_accuracy",
 )
 _LOG_SECONDS: Final = 60.0
+_PICTURE_SIDE: Final = 160
 
 
 class TrainingDisplay:
     """Observer of a run; use it as a context manager."""
 
     def __init__(self, console: Console) -> None:
-        self._folder = Path()
         self._console = console
         self._progress = photo_progress(console)
         self._task: TaskID | None = None
-        self._writer: SummaryWriter | None = None
+        self._trackers: list[Tracker] = []
         self._logged = time.monotonic()
+        self._step = 0
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -36,12 +40,13 @@ class TrainingDisplay:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
-        self._close_board()
+        self._close()
 
-    def run_started(self, folder: Path) -> None:
+    def run_started(self, folder: Path, settings: Settings, step: int) -> None:
         """See `Observer`."""
-        self._close_board()
-        self._folder = folder
+        self._close()
+        self._step = step
+        self._trackers = open_trackers(folder, settings)
 
     def noted(self, text: str) -> None:
         """See `Observer`."""
@@ -64,18 +69,25 @@ class TrainingDisplay:
     def step_done(self, photos: int, loss: float, rate: float, step: int) -> None:
         """See `Observer`."""
         self._advance(photos)
-        self._board(step).add_scalar("train/loss", loss, step)
-        self._board(step).add_scalar("train/lr", rate, step)
+        self._step = step
+        for tracker in self._trackers:
+            tracker.figures({"train/loss": loss, "train/lr": rate}, step)
 
     def epoch_done(self, epoch: int, figures: dict[str, float], best: bool) -> None:
         """See `Observer`."""
-        for name, value in figures.items():
-            if name != "epoch":
-                self._board(epoch).add_scalar(f"val/{name}", value, epoch)
-        self._board(epoch).flush()
+        kept = {"epoch": float(epoch)}
+        kept |= {f"val/{name}": value for name, value in figures.items() if name != "epoch"}
+        for tracker in self._trackers:
+            tracker.figures(kept, self._step)
         shown = [f"{name} {figures[name]:.4f}" for name in _SHOWN if name in figures]
         mark = "  best" if best else ""
         self._say(f"epoch {epoch}  loss {figures['loss']:.4f}  {'  '.join(shown)}{mark}")
+
+    def pictured(self, name: str, tiles: Sequence[Tile]) -> None:
+        """See `Observer`."""
+        sheet = contact_sheet(tiles, side=_PICTURE_SIDE)
+        for tracker in self._trackers:
+            tracker.picture(name, sheet, self._step)
 
     def _advance(self, photos: int) -> None:
         """Move the bar; where there is no screen for one, log a line now and then."""
@@ -93,13 +105,7 @@ class TrainingDisplay:
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, soft_wrap=True)
 
-    def _close_board(self) -> None:
-        if self._writer:
-            self._writer.close()
-        self._writer = None
-
-    def _board(self, step: int) -> SummaryWriter:
-        if self._writer is None:
-            # what a killed run wrote past its last checkpoint is written again
-            self._writer = SummaryWriter(str(self._folder / "tensorboard"), purge_step=step)
-        return self._writer
+    def _close(self) -> None:
+        for tracker in self._trackers:
+            tracker.close()
+        self._trackers = []

@@ -6,7 +6,7 @@
         run.json        format, manifest hash, environment
         settings.yaml   all settings, as used
         metrics.jsonl   figures per epoch
-        tensorboard/
+        tensorboard/    figures and pictures; beside it those of other trackers
         best/           the model of the best epoch (model.safetensors, model.json, README.md)
         last/           the model of the last epoch, and training.safetensors to resume from
 """
@@ -29,7 +29,7 @@ from maskwise.storage import file_digest, remove_leftovers, write_json, write_te
 from maskwise.version import __version__
 
 RUN_FORMAT: Final = 2
-_MAY_CHANGE: Final = ("cache.", "faces.", "train.device")
+_MAY_CHANGE: Final = ("cache.", "faces.", "track.", "train.device")
 """Settings that a resumed run may have otherwise: they do not change what is learnt."""
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 from accelerate import Accelerator
 
 from maskwise.config import Settings
@@ -16,6 +17,7 @@ from maskwise.storage import write_text
 from maskwise.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from maskwise.training.data import TrainingData
 from maskwise.training.observer import Observer
+from maskwise.training.pictures import batch_tiles
 from maskwise.training.step import Stepper
 from maskwise.training.validate import Validator
 from maskwise.transforms.preprocess import Preprocess
@@ -66,7 +68,8 @@ class Trainer:
             StorageError: the disk is full; what was saved before stays usable.
             TrainingError: the loss, or the model's answers, are no numbers.
         """
-        self._observe(lambda observer: observer.run_started(self._folder))
+        step = self._progress.step
+        self._observe(lambda observer: observer.run_started(self._folder, self._settings, step))
         while not self._progress.finished:
             self._train_epoch()
             self._finish_epoch()
@@ -80,14 +83,17 @@ class Trainer:
         needed = (self._stepper.needed(r, progress.epoch) for part in parts for r in part.rows)
         frames = self._reader.batches(needed)
         for part in parts:
-            loss = self._stepper.take(part, [next(frames) for _ in part.rows], progress)
+            photos = [next(frames) for _ in part.rows]
+            if not progress.epoch_step:
+                self._picture_batch(part, photos)
+            loss = self._stepper.take(part, photos, progress)
             progress.loss_sum += loss
             progress.epoch_step += 1
             progress.step += 1
-            photos = len(part.batch)
+            count = len(part.batch)
             self._observe(
-                lambda observer, photos=photos, loss=loss: observer.step_done(  # type: ignore[misc]
-                    photos, loss, self._stepper.rate, progress.step
+                lambda observer, count=count, loss=loss: observer.step_done(  # type: ignore[misc]
+                    count, loss, self._stepper.rate, progress.step
                 )
             )
             if every and progress.epoch_step % every == 0 and progress.epoch_step < steps:
@@ -130,6 +136,7 @@ class Trainer:
             self._save_model("best", figures)
         self._save_last(figures)
         self._observe(lambda observer: observer.epoch_done(progress.epoch, figures, best))
+        self._picture_mistakes()
 
     def _validate(self) -> dict[str, float]:
         try:
@@ -138,6 +145,21 @@ class Trainer:
             raise TrainingError(
                 f"the weights gave no numbers after epoch {self._progress.epoch}; lower optim.lr"
             ) from error
+
+    def _picture_batch(self, part: Part, frames: list[torch.Tensor]) -> None:
+        count, rows = self._settings.track.pictures, part.rows[0]
+        if not count or not self._accelerator.is_main_process:
+            return
+        epoch = self._progress.epoch
+        photos = self._stepper.photos(rows, frames[0], epoch)[:count]
+        tiles = batch_tiles(photos, self._stepper.labels(rows, epoch))
+        self._observer.pictured("train/photos", tiles)
+
+    def _picture_mistakes(self) -> None:
+        count = self._settings.track.mistakes
+        tiles = self._validator.worst_mistakes(count) if count else []
+        if tiles:
+            self._observe(lambda observer: observer.pictured("val/mistakes", tiles))
 
     def _save_model(self, name: str, figures: dict[str, float]) -> None:
         if self._accelerator.is_main_process:

@@ -1,14 +1,18 @@
 """Who is told how training goes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
+
+from maskwise.config import Settings
+from maskwise.data.sheets import Tile
 
 
 class Observer(Protocol):
     """Is told how training goes; runs in the main process only."""
 
-    def run_started(self, folder: Path) -> None:
-        """The training of a model in a run folder begins."""
+    def run_started(self, folder: Path, settings: Settings, step: int) -> None:
+        """The training of a model in a run folder begins, or goes on after a step."""
 
     def noted(self, text: str) -> None:
         """Something that a person should know."""
@@ -24,3 +28,6 @@ class Observer(Protocol):
 
     def epoch_done(self, epoch: int, figures: dict[str, float], best: bool) -> None:
         """An epoch was finished and validated."""
+
+    def pictured(self, name: str, tiles: Sequence[Tile]) -> None:
+        """Photos that were trained on, or wrongly answered."""

@@ -21,6 +21,7 @@ from maskwise.models.backbone import (
 from maskwise.models.batch_norm import synchronise_batch_norm
 from maskwise.models.network import FaceModel
 from maskwise.training.observer import Observer
+from maskwise.training.tracking.trackers import check_trackers
 from maskwise.transforms.augment.policy import build_policy
 from maskwise.transforms.network_input import input_channels
 from maskwise.transforms.preprocess import Preprocess
@@ -31,9 +32,11 @@ def prepare_settings(settings: Settings, told: Observer | None) -> Settings:
 
     Raises:
         DetectorError: the face detector cannot be had.
-        SettingsError: the policy of changes is a file that cannot be used.
+        SettingsError: the policy of changes is a file that cannot be used, or a tracker is not
+            installed.
     """
     build_policy(settings.augment)
+    check_trackers(settings)
     preprocess = resolve_detector(settings.preprocess, settings.faces.folder)
     if told and settings.preprocess.detector == "auto":
         hint = (

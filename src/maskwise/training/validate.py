@@ -6,13 +6,17 @@ from typing import Final
 import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import gather_object
+from PIL import Image
 
 from maskwise.config import Settings
 from maskwise.data.batches import DeviceFrames, Rows
+from maskwise.data.sheets import Tile
 from maskwise.evaluation.scores import validation_scores
+from maskwise.labels import TASKS, UNKNOWN
 from maskwise.models.inference import Probabilities, empty_probabilities, model_probabilities
 from maskwise.models.network import Network
 from maskwise.training.data import TrainingData
+from maskwise.transforms.network_input import middle
 from maskwise.transforms.preprocess import Preprocess
 
 _BATCH: Final = 128
@@ -34,6 +38,7 @@ class Validator:
         self._data = data
         self._reader = reader
         self._accelerator = accelerator
+        self._last: Probabilities | None = None
 
     def score(self, model: Network) -> dict[str, float]:
         """Return the figures of a model over all validation photos, of all processes.
@@ -45,6 +50,7 @@ class Validator:
         whole = self._answers(model)
         if not np.isfinite(whole.joint).all():
             raise FloatingPointError
+        self._last = whole
         rows, data = self._data.val_rows, self._data
         codes = {task: values[rows] for task, values in data.task_codes.items()}
         figures = validation_scores(codes, whole.joint, whole.tasks, self._settings.trained_tasks)
@@ -52,6 +58,30 @@ class Validator:
         if np.isfinite(errors).any():
             figures["age_mean_absolute_error"] = float(np.nanmean(errors))
         return {**figures, "val_seconds": round(time.perf_counter() - start, 2)}
+
+    def worst_mistakes(self, count: int) -> list[Tile]:
+        """Return pictures of the most confident wrong answers of the last scoring, of any task."""
+        if self._last is None:
+            return []
+        rows, wrong = self._data.val_rows, []
+        for task, words in TASKS.items():
+            truth = self._data.task_codes[task][rows]
+            answers = self._last.tasks[task].argmax(axis=1)
+            sure = self._last.tasks[task].max(axis=1)
+            wrong += [
+                (float(sure[place]), place, f"{words[truth[place]]}, not {words[answers[place]]}")
+                for place in np.flatnonzero((truth != UNKNOWN) & (truth != answers)).tolist()
+            ]
+        worst = sorted(wrong, reverse=True)[:count]
+        if not worst:
+            return []
+        places = rows[[place for _, place, _ in worst]]
+        frames = next(iter(self._reader.batches([places])))
+        pixels = middle(frames, self._preprocess.spare).cpu().numpy()
+        return [
+            (Image.fromarray(picture[..., :3]), f"{text} {sure:.2f}")
+            for picture, (sure, _, text) in zip(pixels, worst, strict=True)
+        ]
 
     def _answers(self, model: Network) -> Probabilities:
         rows = self._data.val_rows

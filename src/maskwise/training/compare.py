@@ -1,0 +1,228 @@
+"""Recipes side by side: each trained as long, on the same people, and scored on the same others.
+
+Each training is a process of its own, so that its memory can be told and its failure is one row.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from maskwise.config import Settings
+from maskwise.errors import MaskwiseError, SettingsError, StorageError
+from maskwise.evaluation.report import read_history
+from maskwise.labels import TASKS
+from maskwise.recipes import Recipe, find_recipe
+from maskwise.settings import load_settings
+from maskwise.storage import file_digest, write_json, write_text
+
+_EPOCHS: Final = 5
+"""Times that each training is validated."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is the same for all recipes."""
+
+    size: int
+    """Pixels of both sides of the frame; 0 leaves each recipe its own."""
+    backbone: str
+    """Empty leaves each recipe its own."""
+    seconds: float
+    """Of training, validation not counted."""
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one recipe did, or why it did not."""
+
+    recipe: str
+    about: str
+    error: str = ""
+    macro_f1: float | None = None
+    interval: tuple[float, float] | None = None
+    """95 %, from bootstrap samples of people."""
+    tasks: dict[str, float] = field(default_factory=dict)
+    """Macro-F1 of each task."""
+    seconds: float | None = None
+    """Of the training, with validation."""
+    memory_gb: float | None = None
+    """Most that the training took at once."""
+    photos_per_second: float | None = None
+    photos_seen: int = 0
+    parameters: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def compare(names: Sequence[str], manifest: Path, out: Path, terms: Terms) -> Iterator[Row]:
+    """Train and score recipes, one after another; yield a row for each.
+
+    What was finished before, on the same terms, is not done again; what was stopped goes on. The
+    model scored is that of the last epoch, so no epoch is chosen on the people it is scored on.
+
+    Raises:
+        SettingsError: a name is no recipe, or two are the same; the folder holds a comparison on
+            other terms.
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    recipes = [find_recipe(name) for name in names]
+    twice = {recipe.name for recipe in recipes if [r.name for r in recipes].count(recipe.name) > 1}
+    if twice:
+        raise SettingsError(f"named twice: {', '.join(sorted(twice))}; each has one folder")
+    _claim(out, manifest, terms)
+    for recipe in recipes:
+        yield _row(recipe, manifest, out / recipe.name, terms)
+
+
+def _claim(out: Path, manifest: Path, terms: Terms) -> None:
+    """Write on what terms a folder's recipes are compared, or check that they are these."""
+    path = out / "terms.json"
+    wanted = json.loads(json.dumps({**asdict(terms), "manifest": file_digest(manifest)}))
+    if path.is_file():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        changed = [
+            f"{name} was {found.get(name)!r}, is {value!r}"
+            for name, value in wanted.items()
+            if found.get(name) != value
+        ]
+        if changed:
+            raise SettingsError(
+                f"{out} holds a comparison on other terms: {'; '.join(changed)}; name another"
+            )
+        return
+    if out.is_dir() and any(out.iterdir()):
+        raise SettingsError(f"--out {out}: the folder holds other things; name a new one")
+    write_json(path, wanted)
+
+
+def _row(recipe: Recipe, manifest: Path, folder: Path, terms: Terms) -> Row:
+    done = folder / "result.json"
+    if done.is_file():
+        return Row(**json.loads(done.read_text(encoding="utf-8")))
+    try:
+        row = _trained(recipe, manifest, folder, terms)
+    except StorageError:
+        raise
+    except MaskwiseError as error:
+        return Row(recipe.name, recipe.about, error=str(error))
+    write_json(done, asdict(row))
+    return row
+
+
+def _trained(recipe: Recipe, manifest: Path, folder: Path, terms: Terms) -> Row:
+    run, file = folder / "run", folder / "settings.yaml"
+    look = folder / "look.json"
+    if not look.is_file():
+        settings = common_settings(recipe, terms)
+        _write_settings(file, settings)
+        answer, _, _ = _maskwise(
+            folder, "train", manifest, "--config", file, "--out", run, "--dry-run", "--json"
+        )
+        speed = json.loads(answer)
+        photos = max(settings.train.batch_size, round(terms.seconds * speed["photos_per_second"]))
+        _write_settings(file, timed_settings(settings, photos))
+        write_json(look, {**speed, "photos_seen": photos})
+    seen = json.loads(look.read_text(encoding="utf-8"))
+    command = ["train", manifest, "--config", file, "--out", run, "--json"]
+    if (run / "run.json").is_file():
+        command.append("--resume")
+    _, seconds, memory = _maskwise(folder, *command)
+    scored = run / "last" if (run / "last").is_dir() else run
+    answer, _, _ = _maskwise(
+        folder, "evaluate", scored, manifest, "--out", folder / "evaluation", "--json"
+    )
+    scores: dict[str, Any] = json.loads(answer)
+    return Row(
+        recipe.name,
+        recipe.about,
+        macro_f1=scores["classes"]["macro_f1"],
+        interval=tuple(scores["classes"]["macro_f1_interval"]),
+        tasks={task: scores["tasks"][task]["macro_f1"] for task in TASKS},
+        seconds=round(seconds, 1),
+        memory_gb=round(memory, 2),
+        photos_per_second=seen["photos_per_second"],
+        photos_seen=seen["photos_seen"],
+        parameters=seen["parameters"],
+        history=read_history(run),
+    )
+
+
+def common_settings(recipe: Recipe, terms: Terms) -> Settings:
+    """Return a recipe's settings with what is the same for all.
+
+    Raises:
+        SettingsError: they do not go together.
+    """
+    own = load_settings(None, (), recipe.path)
+    words = []
+    if terms.size:
+        spare = round(own.preprocess.spare * terms.size / own.preprocess.height)
+        words += [f"preprocess.{side}={terms.size}" for side in ("height", "width")]
+        words.append(f"preprocess.spare={spare}")
+    if terms.backbone:
+        words.append(f"model.backbone={terms.backbone}")
+    return load_settings(None, [*words, *terms.overrides], recipe.path)
+
+
+def timed_settings(settings: Settings, photos: int) -> Settings:
+    """Return settings of a run over so many photos, in equal epochs that are all trained."""
+    networks = len(TASKS) if settings.model.head == "tasks" else 1
+    length = max(settings.train.batch_size, photos // networks // _EPOCHS)
+    train = {"epochs": _EPOCHS, "epoch_photos": length, "patience": 0}
+    return Settings.model_validate(
+        {**settings.model_dump(), "train": {**settings.train.model_dump(), **train}}
+    )
+
+
+def _write_settings(path: Path, settings: Settings) -> None:
+    write_text(path, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
+
+
+def _maskwise(folder: Path, *words: object) -> tuple[str, float, float]:
+    """Run a command of Maskwise; return what it prints, its seconds and its most memory in GB.
+
+    What it says on the way is added to `log.txt` in the folder.
+
+    Raises:
+        SettingsError: it failed; with what it said last.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    log, answer = folder / "log.txt", folder / "answer.json"
+    start = time.perf_counter()
+    with log.open("a", encoding="utf-8") as said, answer.open("wb") as printed:
+        begin = said.tell()
+        process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "maskwise", *map(str, words)], stdout=printed, stderr=said
+        )
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+    process.returncode = os.waitstatus_to_exitcode(status)
+    text = answer.read_text(encoding="utf-8")
+    answer.unlink()
+    if process.returncode:
+        raise SettingsError(_last_words(log, begin, process.returncode))
+    unit = 1 if sys.platform == "darwin" else 1024
+    return text, time.perf_counter() - start, usage.ru_maxrss * unit / 1e9
+
+
+def _last_words(log: Path, begin: int, code: int) -> str:
+    with log.open(encoding="utf-8", errors="replace") as said:
+        said.seek(begin)
+        text = said.read()
+    _, found, error = text.rpartition("error: ")
+    if found:
+        return error.strip()
+    last = [line for line in text.splitlines() if line.strip()]
+    return f"exit code {code}: {last[-1].strip() if last else 'nothing was said'}; see {log}"

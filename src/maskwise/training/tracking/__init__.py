@@ -1,0 +1,1 @@
+"""Who keeps the figures and pictures of runs: TensorBoard, Weights & Biases, MLflow."""
