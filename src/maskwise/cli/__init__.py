@@ -10,8 +10,16 @@ from maskwise.cli.demo import demo
 from maskwise.cli.model import evaluate, settings, train
 from maskwise.cli.predict import predict
 from maskwise.cli.recipes import compare, recipes
+from maskwise.cli.search import search
 from maskwise.errors import MaskwiseError
 from maskwise.version import __version__
+
+_EXTRAS = {
+    **dict.fromkeys(("torch", "timm", "accelerate", "kornia", "safetensors"), "train"),
+    "pytorch_optimizer": "train",
+    "optuna": "search",
+}
+"""Library -> the extra that installs it."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,6 +36,7 @@ app.command()(predict)
 app.command()(settings)
 app.command()(recipes)
 app.command()(compare)
+app.command()(search)
 
 
 def _print_version(wanted: bool) -> None:
@@ -56,11 +65,11 @@ def main() -> None:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
     except ModuleNotFoundError as error:
-        if error.name not in ("torch", "timm", "accelerate", "kornia", "safetensors"):
+        extra = _EXTRAS.get(error.name or "")
+        if extra is None:
             raise
         typer.echo(
-            f"error: this command needs {error.name}: pip install 'maskwise[train]'",
-            err=True,
+            f"error: this command needs {error.name}: pip install 'maskwise[{extra}]'", err=True
         )
         sys.exit(2)
     except OSError as error:

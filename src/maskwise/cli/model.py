@@ -99,10 +99,11 @@ def _run_settings(
         if saved_settings(out):
             return load_settings(out / "settings.yaml", overrides)
         console().print(f"nothing to resume in {out}: a new run begins")
-    return _settings(config, overrides, recipe)
+    return chosen_settings(config, overrides, recipe)
 
 
-def _settings(config: Path | None, overrides: list[str], recipe: str | None) -> "Settings":
+def chosen_settings(config: Path | None, overrides: list[str], recipe: str | None) -> "Settings":
+    """Return the settings that a recipe, a file and words give; the later ones win."""
     from maskwise.recipes import find_recipe
     from maskwise.settings import load_settings
 
@@ -272,7 +273,7 @@ def settings(
     """Print all settings of training as YAML, with what they mean."""
     from maskwise.settings import describe_settings
 
-    values = _settings(config, overrides or [], recipe)
+    values = chosen_settings(config, overrides or [], recipe)
     if as_json:
         print_json(values.model_dump(mode="json"))
     else:
