@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maskwise.cli.derived import background
+from maskwise.cli.derived import background, multiply
 from maskwise.cli.faces import crop, mask
 from maskwise.cli.folds import check, split
 from maskwise.cli.output import (
@@ -149,6 +149,7 @@ app.command()(check)
 app.command()(crop)
 app.command()(background)
 app.command()(mask)
+app.command()(multiply)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`maskwise data background`: sets made from the photos of a manifest."""
+"""`maskwise data background` and `multiply`: sets made from the photos of a manifest."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -6,13 +6,22 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from maskwise.cli.output import AsJson, ManifestPath, console, photo_bar, print_json, print_pairs
+from maskwise.cli.output import (
+    AsJson,
+    ManifestPath,
+    console,
+    photo_bar,
+    print_json,
+    print_pairs,
+    processes,
+)
 
 if TYPE_CHECKING:
     import polars as pl
 
     from maskwise.data.background import Replacement
     from maskwise.data.derived import DerivedSet, Step
+    from maskwise.data.multiply import How
     from maskwise.data.sheets import Tile
 
 SHEET = "sheet.jpg"
@@ -20,6 +29,8 @@ _PAIRS = 32
 """Photos on the sheet, each before and after; up to half of them are noted ones."""
 _SIDE = 160
 _TOLD = 10
+_MOST = 100
+"""Photos that one may become."""
 
 OutFolder = Annotated[Path, typer.Option("--out", help="The folder to write: new, or begun.")]
 
@@ -51,6 +62,61 @@ def background(
     console().print(f"opening the model {step.model} of rembg")
     open_remover(step.model)  # fails before the folder is begun, and downloads for all processes
     make_set(frame, out, step, workers, as_json)
+
+
+def multiply(
+    manifest: ManifestPath,
+    out: OutFolder,
+    times: Annotated[
+        list[str],
+        typer.Option(
+            help="LABEL=N, such as old=3: N photos in place of one; of several, the most."
+        ),
+    ],
+    how: Annotated[
+        str, typer.Option(help="change: changed copies; mix: blends with people of like age.")
+    ] = "change",
+    age_gap: Annotated[
+        float, typer.Option(min=0, help="Of mix: largest difference of the ages, in years.")
+    ] = 3.0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes; 0: this one; -1: one a core.")] = -1,
+    as_json: AsJson = False,
+) -> None:
+    """Write copies of training photos of rare labels, to be merged with the manifest.
+
+    Photos of a blend are of people of one mask state, gender and age group. It keeps the fold of
+    both, so give people no other folds afterwards.
+    """
+    from maskwise.data.manifest import read_manifest
+    from maskwise.data.multiply import MultiplyStep, rows_to_copy
+    from maskwise.errors import SettingsError
+
+    if how not in ("change", "mix"):
+        raise SettingsError(f"--how {how}: expected change or mix")
+    wanted = _times(times)
+    step = MultiplyStep(wanted, cast("How", how), seed)
+    frame = rows_to_copy(read_manifest(manifest), wanted, step.how, age_gap, seed)
+    make_set(frame, out, step, processes(workers), as_json)
+
+
+def _times(words: Sequence[str]) -> dict[str, int]:
+    """Return label -> photos for words such as old=3; all wrong ones are told at once."""
+    from maskwise.errors import SettingsError, listed
+    from maskwise.labels import TASKS
+
+    labels = [label for names in TASKS.values() for label in names]
+    found, problems = {}, []
+    for word in words:
+        label, _, count = word.partition("=")
+        if label not in labels:
+            problems.append(f"{word}: expected one of {', '.join(labels)}")
+        elif not count.isdigit() or not 2 <= int(count) <= _MOST:
+            problems.append(f"{word}: expected {label}=N with N from 2 to {_MOST}")
+        found[str(label)] = int(count) if count.isdigit() else 0
+    if problems:
+        raise SettingsError(f"{len(problems)} wrong --times:\n{listed(problems)}")
+    return found
 
 
 def make_set(
