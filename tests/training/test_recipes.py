@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 from conftest import write_set
 from maskwise.cli import app
 from maskwise.errors import SettingsError
+from maskwise.experiments import compare as comparing
+from maskwise.experiments.compare import Terms, common_settings, compare, timed_settings
 from maskwise.recipes import all_recipes, find_recipe
 from maskwise.settings import load_settings
-from maskwise.training import compare as comparing
-from maskwise.training.compare import Terms, common_settings, compare, timed_settings
 
 NAMES = [recipe.name for recipe in all_recipes()]
 SMALL = ("model.pretrained=none", "preprocess.height=64", "preprocess.width=64",

@@ -46,8 +46,8 @@ def compare(
 ) -> None:
     """Train recipes as long as each other on the same people, and print them side by side."""
     from maskwise.evaluation.comparison import best_first, write_comparison
-    from maskwise.training.compare import Terms
-    from maskwise.training.compare import compare as run_comparison
+    from maskwise.experiments.compare import Terms
+    from maskwise.experiments.compare import compare as run_comparison
 
     terms = Terms(size, backbone, _seconds(budget), tuple(overrides or ()))
     rows = []

@@ -40,7 +40,7 @@ def search(
     """Search an augmentation policy on the training people; it is written to OUT/policy.yaml."""
     from dataclasses import asdict
 
-    from maskwise.training.policy_search import search_policy
+    from maskwise.experiments.policy_search import search_policy
 
     if words[0] != "augment" or len(words) < 2:
         raise typer.BadParameter("expected: maskwise search augment MANIFEST [KEY=VALUE]...")

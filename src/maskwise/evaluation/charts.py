@@ -64,23 +64,17 @@ def reliability_chart(bins: Sequence[Mapping[str, float]], title: str) -> str:
 
 def curves_chart(history: Sequence[Mapping[str, float]], keys: Sequence[str], title: str) -> str:
     """Return one line per key over the epochs; keys that no epoch has are left out."""
-    figure, axes = _figure(4.6, 2.8)
     shown = [key for key in keys if any(key in figures for figures in history)]
-    for key, colour in zip(shown, _LINES, strict=False):
-        points = [(figures["epoch"], figures[key]) for figures in history if key in figures]
-        label = key.replace("_", " ")
-        axes.plot(*zip(*points, strict=True), marker="o", markersize=3, color=colour, label=label)
-    axes.set_xlabel("epoch", fontsize=8)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_title(title, fontsize=9)
-    if shown:
-        axes.legend(fontsize=7, frameon=False)
-    return _svg(figure)
+    lines = {
+        key.replace("_", " "): [(row["epoch"], row[key]) for row in history if key in row]
+        for key in shown
+    }
+    return lines_chart(lines, title)
 
 
 def lines_chart(lines: Mapping[str, Sequence[tuple[float, float]]], title: str) -> str:
     """Return lines of points (epoch, value), by name."""
-    figure, axes = _figure(5.4, 3.4)
+    figure, axes = _figure(4.8, 3.0)
     for number, (name, points) in enumerate(lines.items()):
         style = ("-", "--", ":")[number // len(_LINES) % 3]
         colour = _LINES[number % len(_LINES)]

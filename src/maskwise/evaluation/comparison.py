@@ -16,7 +16,7 @@ _CURVES = {"score": "score on people never seen", "loss": "training loss"}
 def write_comparison(path: Path, rows: Sequence[dict[str, Any]], about: dict[str, str]) -> None:
     """Write a table of recipes, best first, and the curves of their trainings.
 
-    `rows` are dictionaries of `training.compare.Row`; `about` is shown as it is at the top.
+    `rows` are dictionaries of `experiments.compare.Row`; `about` is shown as it is at the top.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.

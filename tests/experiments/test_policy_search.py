@@ -14,8 +14,8 @@ from conftest import read_rows, write_set
 from maskwise.cli import app
 from maskwise.config import Settings
 from maskwise.errors import ManifestError, SettingsError
-from maskwise.training import policy_search
-from maskwise.training.policy_search import search_policy
+from maskwise.experiments import policy_search
+from maskwise.experiments.policy_search import search_policy
 from maskwise.transforms.augment.policy import Policy, read_policy
 
 

@@ -1,0 +1,1 @@
+"""Several trainings for one question: which recipe, which policy."""
