@@ -36,6 +36,9 @@ def compare(
     budget: Annotated[
         str, typer.Option(help="Time that each is trained for: 90s, 20m, 2h.")
     ] = "20m",
+    photos: Annotated[
+        int, typer.Option(min=0, help="Photos that each is trained on, instead of a time.")
+    ] = 0,
     backbone: Annotated[
         str, typer.Option(help="The backbone of all; empty: each recipe's own.")
     ] = "tf_efficientnet_lite0",
@@ -49,7 +52,9 @@ def compare(
     from maskwise.experiments.compare import Terms
     from maskwise.experiments.compare import compare as run_comparison
 
-    terms = Terms(size, backbone, _seconds(budget), tuple(overrides or ()))
+    seconds = 0.0 if photos else _seconds(budget)
+    terms = Terms(size, backbone, seconds, photos, tuple(overrides or ()))
+    share = f"{photos} photos" if photos else budget
     rows = []
     for row in run_comparison(names, manifest, out, terms):
         rows.append(asdict(row))
@@ -60,14 +65,14 @@ def compare(
         "manifest": str(manifest),
         "frame": f"{size}x{size}" if size else "each recipe's own",
         "backbone": backbone or "each recipe's own",
-        "training": budget,
+        "training": share,
         **({"settings": " ".join(terms.overrides)} if terms.overrides else {}),
     }
     write_comparison(page, rows, about)
     if as_json:
         print_json({"rows": rows, "page": str(page)})
         return
-    _print_rows(best_first(rows), f"{manifest}, {budget} each")
+    _print_rows(best_first(rows), f"{manifest}, {share} each")
     typer.echo(f"page {page}")
 
 

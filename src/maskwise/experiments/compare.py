@@ -37,6 +37,8 @@ class Terms:
     """Empty leaves each recipe its own."""
     seconds: float
     """Of training, validation not counted."""
+    photos: int = 0
+    """Photos to train on instead of a time."""
     overrides: tuple[str, ...] = ()
 
 
@@ -127,7 +129,8 @@ def _trained(recipe: Recipe, manifest: Path, folder: Path, terms: Terms) -> Row:
             folder, "train", manifest, "--config", file, "--out", run, "--dry-run", "--json"
         )
         speed = json.loads(answer)
-        photos = max(settings.train.batch_size, round(terms.seconds * speed["photos_per_second"]))
+        photos = terms.photos or round(terms.seconds * speed["photos_per_second"])
+        photos = max(settings.train.batch_size, photos)
         _write_settings(file, timed_settings(settings, photos))
         write_json(look, {**speed, "photos_seen": photos})
     seen = json.loads(look.read_text(encoding="utf-8"))

@@ -86,7 +86,7 @@ def test_augmentations_of_no_base_are_off() -> None:
 
 
 def test_terms_are_the_same_for_all() -> None:
-    terms = Terms(64, "resnet18", 60.0, ("train.seed=7",))
+    terms = Terms(64, "resnet18", 60.0, overrides=("train.seed=7",))
     settings = common_settings(find_recipe("seed-3"), terms)
     assert (settings.preprocess.height, settings.preprocess.width) == (64, 64)
     assert settings.preprocess.spare == 3  # 16 of 320 pixels
@@ -168,6 +168,10 @@ def test_a_comparison_that_was_stopped_goes_on(
     assert "--resume" in calls[2]
     assert (row.macro_f1, row.photos_seen, row.memory_gb) == (0.5, 1000, 3.0)
     assert asdict(row)["interval"] == (0.4, 0.6)
+    [counted] = compare(["quick"], manifest, tmp_path / "counted", Terms(32, "", 0.0, photos=640))
+    assert counted.photos_seen == 640
+    settings = load_settings(tmp_path / "counted" / "quick" / "settings.yaml")
+    assert settings.train.epochs * settings.train.epoch_photos == 640
 
 
 def test_a_folder_of_other_things_and_a_name_twice_are_refused(tmp_path: Path) -> None:
