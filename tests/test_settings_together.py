@@ -67,6 +67,40 @@ REFUSED = {
     "repeats of a draw": (["train.sampling=even", "train.repeat={old: 3}"], "set one"),
     "a growing rate": (["schedule.gamma=1.5"], "would let the rate grow"),
     "no losses": (["loss.terms={}"], "at least 1"),
+    "smoothing of nothing": (
+        ["loss.terms={focal: 1}", "loss.label_smoothing=0.1"],
+        "no loss is ce",
+    ),
+    "weights of no output": (
+        ["model.head=single", "loss.class_weight_lists={gender: [1, 2]}"],
+        "there are no losses of gender",
+    ),
+    "joint losses of networks apart": (
+        ["model.head=tasks", "loss.joint={ce: 1}"],
+        "loss.joint acts on multi only",
+    ),
+    "a network for nothing": (
+        ["model.head=tasks", "loss.task_weights.mask=0"],
+        "give each a weight above 0",
+    ),
+    "years that weigh nothing": (
+        ["model.age_regression=true", "loss.age_regression=0"],
+        "learns nothing",
+    ),
+    "sliding what is not scaled": (
+        ["preprocess.fit=native", "preprocess.edge=slide"],
+        "fit=native does not allow",
+    ),
+    "two scales": (
+        ["preprocess.scale=photo", "preprocess.mean=[0.5, 0.5, 0.5]"],
+        "leave those unset",
+    ),
+    "partners of nobody": (["mix.with_old=true"], "set mix.cutmix or mix.mixup"),
+    "classes of no draw": (["train.sample_by=gender"], "set train.sampling"),
+    "layers of a frozen backbone": (
+        ["optim.backbone_lr_factor=0", "optim.layer_decay=0.9"],
+        "layer_decay does nothing",
+    ),
     "a tracker twice": (["track.trackers=[wandb, wandb]"], "names one twice"),
 }
 

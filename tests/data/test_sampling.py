@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from maskwise.config import TrainSettings
-from maskwise.data.sampling import Sampler
+from maskwise.data.sampling import Sampler, photo_rows
 from maskwise.labels import UNKNOWN
 
 COUNT = 4000
@@ -33,13 +33,14 @@ def test_every_photo_comes_once() -> None:
 
 def test_classes_come_evenly_or_by_the_root_of_their_counts() -> None:
     even = sampler(sampling="even", sample_by="age_group").epoch_rows(0)
+    even = photo_rows(even)
     assert len(even) == COUNT
     assert set(even) <= set(ROWS)
     assert shares(even) == pytest.approx([1 / 3] * 3, abs=0.03)
     root = np.sqrt([2500, 1200, 300])
-    square = sampler(sampling="sqrt", sample_by="age_group").epoch_rows(0)
+    square = photo_rows(sampler(sampling="sqrt", sample_by="age_group").epoch_rows(0))
     assert shares(square) == pytest.approx(root / root.sum(), abs=0.03)
-    joint = sampler(sampling="even").epoch_rows(0)
+    joint = photo_rows(sampler(sampling="even").epoch_rows(0))
     classes = CODES["gender"][joint] * 3 + GROUPS[joint]
     assert np.bincount(classes) / COUNT == pytest.approx([1 / 6] * 6, abs=0.03)
 
@@ -53,14 +54,15 @@ def test_draws_follow_from_seed_and_epoch() -> None:
 
 def test_a_photo_without_the_label_comes_as_often_as_the_mean() -> None:
     codes = {**CODES, "age_group": np.where(np.arange(5000) % 4 == 0, UNKNOWN, GROUPS)}
-    drawn = Sampler(TrainSettings(sampling="even", sample_by="age_group"), codes, ROWS).epoch_rows(
-        0
-    )
+    settings = TrainSettings(sampling="even", sample_by="age_group")
+    drawn = photo_rows(Sampler(settings, codes, ROWS).epoch_rows(0))
     assert (codes["age_group"][drawn] == UNKNOWN).mean() == pytest.approx(0.25, abs=0.03)
 
 
 def test_labels_are_repeated_by_the_most_of_their_counts() -> None:
-    rows = sampler(repeat={"old": 3, "female": 2}).epoch_rows(0)
+    numbered = sampler(repeat={"old": 3, "female": 2}).epoch_rows(0)
+    assert len(set(numbered)) == len(numbered)  # so that each copy is changed in its own way
+    rows = photo_rows(numbered)
     times = np.bincount(rows, minlength=5000)[ROWS]
     old, female = GROUPS[ROWS] == 2, CODES["gender"][ROWS] == 1
     assert (times[old] == 3).all()
@@ -71,10 +73,10 @@ def test_labels_are_repeated_by_the_most_of_their_counts() -> None:
 def test_short_epochs_take_turns() -> None:
     short = sampler(epoch_photos=1500)
     assert len(short) == 1500
-    rows = np.concatenate([short.epoch_rows(epoch) for epoch in range(8)])
+    rows = photo_rows(np.concatenate([short.epoch_rows(epoch) for epoch in range(8)]))
     assert np.bincount(rows, minlength=5000)[ROWS].tolist() == [3] * COUNT
     assert np.array_equal(np.sort(rows[:COUNT]), ROWS)
     assert not np.array_equal(rows[:COUNT], rows[COUNT : 2 * COUNT])
-    long = sampler(epoch_photos=6000).epoch_rows(0)
+    long = photo_rows(sampler(epoch_photos=6000).epoch_rows(0))
     assert np.bincount(long, minlength=5000)[ROWS].min() == 1
     assert len(sampler(epoch_photos=500, sampling="even").epoch_rows(0)) == 500

@@ -116,6 +116,12 @@ def test_other_settings_folders_and_manifests_are_refused(
     manifest.write_text(manifest.read_text().replace(",train\n", ",\n"))
     with pytest.raises(ManifestError, match="has no training rows"):
         search(manifest, tmp_path / "other", 1)
+    for wrong in ({"model": {"head": "tasks"}}, {"augment": {"policy_share": 0}}):
+        with pytest.raises(SettingsError, match=r"three trainings|would do nothing"):
+            search(manifest, tmp_path / "none", 1, **wrong)
+    with pytest.raises(SettingsError, match="did you mean"):
+        search(manifest, tmp_path / "none", 1, model={"backbone": "resnet81"})
+    assert not (tmp_path / "none").exists()
     result = CliRunner().invoke(app, ["search", "policy", str(manifest), "--out", str(tmp_path)])
     assert result.exit_code == 2
     assert "expected: maskwise search augment" in result.output

@@ -58,12 +58,12 @@ def test_every_recipe_can_begin(name: str, tmp_path: Path) -> None:
 
 def test_words_win_over_a_file_and_that_over_a_recipe(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    file.write_text("train: {epochs: 7, seed: 3}\nloss: {terms: {focal: 2}}\n")
+    file.write_text("train: {epochs: 7, seed: 3}\nloss: {terms: {ce: 2}}\n")
     base = find_recipe("seed-1").path
     settings = load_settings(file, ["train.seed=5"], base)
     assert (settings.train.epochs, settings.train.seed) == (7, 5)
     assert settings.train.patience == load_settings(None, ["train.epochs=99"], base).train.patience
-    assert settings.loss.terms == {"focal": 2}
+    assert settings.loss.terms == {"ce": 2}
     assert settings.model.head == "single"
     shown = invoke("settings", "--recipe", "seed-1", "train.epochs=30")
     assert "epochs: 30" in shown
@@ -129,6 +129,7 @@ def test_recipes_are_compared_and_a_failing_one_is_a_row(tmp_path: Path) -> None
     page = (out / "comparison.html").read_text()
     assert "good" in page
     assert "fp16 needs an accelerator" in page
+    assert json.loads((out / "good" / "recipe.json").read_text())["optim"]["lr"] == 0.01
     assert "<svg" in page
     # done again, the finished one is read
     before = (out / "good" / "result.json").stat().st_mtime_ns
@@ -164,7 +165,6 @@ def test_a_comparison_that_was_stopped_goes_on(
         list(compare(["quick"], manifest, tmp_path / "out", terms))
     [row] = compare(["quick"], manifest, tmp_path / "out", terms)
     assert [call[0] for call in calls] == ["train", "train", "train", "evaluate"]
-    assert "--resume" not in calls[1]
     assert "--resume" in calls[2]
     assert (row.macro_f1, row.photos_seen, row.memory_gb) == (0.5, 1000, 3.0)
     assert asdict(row)["interval"] == (0.4, 0.6)
@@ -172,6 +172,49 @@ def test_a_comparison_that_was_stopped_goes_on(
     assert counted.photos_seen == 640
     settings = load_settings(tmp_path / "counted" / "quick" / "settings.yaml")
     assert settings.train.epochs * settings.train.epoch_photos == 640
+
+
+def test_recipes_are_scored_alike_and_changed_ones_are_not_mixed_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stand_in(*_: object) -> tuple[str, float, float]:
+        raise SettingsError("it was trained")
+
+    monkeypatch.setattr(comparing, "_maskwise", stand_in)
+    manifest, terms = write_set(tmp_path / "data", train=6, val=3), Terms(32, "", 10.0)
+    mine = own_recipe(tmp_path / "mine.yaml", "train: {val_fold: 2, max_photos: 4, epochs: 9}")
+    settings = common_settings(find_recipe(str(mine)), terms)
+    assert (settings.train.val_fold, settings.train.max_photos) == ("val", 0)
+    other = Terms(32, "", 10.0, overrides=("train.val_fold=2",))
+    assert common_settings(find_recipe(str(mine)), other).train.val_fold == "2"
+    out = tmp_path / "out"
+    assert [row.error for row in compare([str(mine)], manifest, out, terms)] == ["it was trained"]
+    own_recipe(mine, "optim: {lr: 0.5}")
+    [row] = compare([str(mine)], manifest, out, terms)
+    assert "it was changed since" in row.error
+    [row] = compare(["age-first"], manifest, out, terms)
+    assert row.error == "it learns age_group only, not the 18 classes"
+    frozen = own_recipe(tmp_path / "frozen.yaml", "optim: {freeze_epochs: 5}\ntrain: {epochs: 20}")
+    timed = timed_settings(common_settings(find_recipe(str(frozen)), terms), 100)
+    assert timed.optim.freeze_epochs == 2
+    (tmp_path / "latin.yaml").write_bytes(b"# \xe9t\xe9\ntrain: {epochs: 2}\n")
+    [row] = compare([str(tmp_path / "latin.yaml")], manifest, out, terms)
+    assert "cannot read" in row.error
+
+
+def test_a_mistake_in_what_is_alike_leaves_no_folder(tmp_path: Path) -> None:
+    manifest = write_set(tmp_path / "data", train=6, val=3)
+    for word, message in (
+        ("train.epochz=3", "did you mean"),
+        ("train.epochs=3", "sets that itself"),
+    ):
+        terms = Terms(32, "", 1.0, overrides=(word,))
+        with pytest.raises(SettingsError, match=message):
+            list(compare(["quick"], manifest, tmp_path / "out", terms))
+    assert not (tmp_path / "out").exists()
+    bad = own_recipe(tmp_path / "bad.yaml", "train: {epoch: 3}")
+    words = ["compare", str(bad), "--on", str(manifest), "--out", str(tmp_path / "out")]
+    assert CliRunner().invoke(app, words).exit_code == 2
 
 
 def test_a_folder_of_other_things_and_a_name_twice_are_refused(tmp_path: Path) -> None:

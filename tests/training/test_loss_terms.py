@@ -146,3 +146,12 @@ def test_years_are_learnt() -> None:
 def test_regression_is_in_decades() -> None:
     errors = regression_loss(torch.tensor([30.0, 45.0]), torch.tensor([35.0, 25.0]))
     assert errors.numpy() == pytest.approx(np.array([0.5 * 0.25, 2 - 0.5]))
+
+
+def test_focal_of_a_small_power_has_a_gradient_where_nothing_is_known() -> None:
+    scores = torch.randn(4, 3, requires_grad=True)
+    allowed = torch.ones(4, 3, dtype=torch.bool)
+    case = terms.Scored(scores, allowed, torch.zeros(4), LossSettings(focal_gamma=0.5))
+    terms.focal(case).backward()
+    assert scores.grad is not None
+    assert torch.equal(scores.grad, torch.zeros(4, 3))

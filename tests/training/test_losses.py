@@ -189,6 +189,18 @@ def test_uncertainty_weighs_tasks_by_learnt_variances() -> None:
     assert sum(half.item() for half in halves) == pytest.approx(value.item(), rel=1e-6)
 
 
+def test_uncertainty_of_a_task_without_labels_is_not_learnt() -> None:
+    codes = codes_of((0, UNKNOWN, 2), (2, UNKNOWN, 1))
+    ages, rows = np.array([67, 41], dtype=np.float32), np.arange(2)
+    variances = torch.zeros(3, requires_grad=True)
+    outputs = outputs_for(2, "multi") | {LOG_VARIANCES: variances}
+    loss = {"task_weighting": "uncertainty"}
+    loss_of(outputs, rows, rows, codes, ages, loss=loss).backward()
+    assert variances.grad is not None
+    assert variances.grad[1] == 0
+    assert (variances.grad[[0, 2]] != 0).all()
+
+
 def test_copies_of_multi_sample_dropout_share_a_photo() -> None:
     outputs = outputs_for(4, "multi")
     twice = {name: torch.cat([output, output + 1.0]) for name, output in outputs.items()}

@@ -12,7 +12,7 @@ from maskwise.config.optim import OptimizerName
 from maskwise.errors import SettingsError
 from maskwise.models.network import FaceModel
 from maskwise.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from maskwise.training.optim import backbone_stages, build_optimizer, set_rates
+from maskwise.training.optim import backbone_stages, build_optimizer, check_stages, set_rates
 
 NAMES = get_args(OptimizerName)
 
@@ -138,4 +138,19 @@ def test_frozen_stages_stay_and_the_rest_moves() -> None:
 
 def test_too_many_stages_are_refused() -> None:
     with pytest.raises(SettingsError, match=r"has \d stages, so \d at most"):
-        build(tiny_model(), frozen_stages=40)
+        check_stages(tiny_model(), OptimSettings(frozen_stages=40))
+    model = tiny_model()
+    model.backbone = torch.nn.Identity()
+    with pytest.raises(SettingsError, match="does not tell stages apart"):
+        check_stages(model, OptimSettings(frozen_stages=1))
+    check_stages(model, OptimSettings())
+
+
+def test_frozen_embeddings_do_not_put_a_whole_transformer_to_rest() -> None:
+    model = tiny_model("test_vit")
+    build(model, frozen_stages=1)
+    model.train()
+    assert not model.backbone.pos_embed.requires_grad  # type: ignore[union-attr]
+    assert model.backbone.training
+    assert model.backbone.blocks.training  # type: ignore[union-attr]
+    assert not model.backbone.patch_embed.proj.training  # type: ignore[union-attr]

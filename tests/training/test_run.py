@@ -319,3 +319,28 @@ def test_weights_that_give_no_numbers_are_no_model(
     wild = ["optim.lr=10", "optim.clip_norm=0", "optim.weight_decay=1e6", "train.epochs=1"]
     assert "lower optim.lr" in refused(manifest, tmp_path / "run", *tiny, *wild)
     assert not (tmp_path / "run" / "best").exists()
+
+
+def test_ages_in_years_that_nobody_knows_are_not_learnt(
+    manifest: Path, tmp_path: Path, tiny: list[str]
+) -> None:
+    read_rows(manifest).with_columns(age=None).write_csv(manifest)
+    message = refused(manifest, tmp_path / "run", *tiny, "model.age_regression=true")
+    assert "no training photo has an age in years" in message
+    message = refused(manifest, tmp_path / "run", *tiny, "train.epoch_photos=1")
+    assert "leaves 1 photo(s) in a part" in message
+    words = ["augment.background=0.5", f"augment.mattes={tmp_path / 'none'}", "cache.limit_gb=0"]
+    assert "there is no folder" in refused(manifest, tmp_path / "run", *tiny, *words)
+    long = f"loss.class_weight_lists={{joint: [{', '.join(['1.000000000000'] * 18)}]}}"
+    assert "no losses of joint" in refused(manifest, tmp_path / "run", *tiny, long)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_beside_this_folder(
+    manifest: Path, tmp_path: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    result = CliRunner().invoke(app, ["train", str(manifest), *tiny, "--dry-run", "--out", "."])
+    assert result.exit_code == 0, repr(result.exception)
+    assert (tmp_path / "here-dry-run" / "batch.png").is_file()

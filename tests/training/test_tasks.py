@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 import maskwise
-from conftest import write_set
+from conftest import read_rows, write_set
 from maskwise.cli import app
 from maskwise.labels import TASKS
 from maskwise.models.bundle import load_bundle
@@ -30,6 +30,7 @@ def test_one_command_trains_and_joins_three_networks(
 ) -> None:
     run = tmp_path / "run"
     words = [*tiny, "model.head=tasks", "model.age=ordinal", "train.epochs=2"]
+    words += ["preprocess.extra=luma", "loss.class_weight_lists={age_group: [1, 1, 2]}"]
     summary = json.loads(invoke("train", manifest, *words, "--out", run, "--json"))
     assert summary["metrics"]["macro_f1"] == summary["best_score"]
     joined = load_file(run / "best" / "model.safetensors")
@@ -37,6 +38,9 @@ def test_one_command_trains_and_joins_three_networks(
         part = load_file(run / task / "best" / "model.safetensors")
         assert {f"tasks.{task}.{key}" for key in part} <= joined.keys()
         assert all(torch.equal(joined[f"tasks.{task}.{key}"], value) for key, value in part.items())
+    last = load_file(run / "last" / "model.safetensors")
+    part = load_file(run / "mask" / "last" / "model.safetensors")
+    assert all(torch.equal(last[f"tasks.mask.{key}"], value) for key, value in part.items())
     photo = next((manifest.parent / "photos").iterdir())
     answer = maskwise.load(run, device="cpu").predict(str(photo))
     for task in TASKS:
@@ -52,6 +56,21 @@ def test_one_command_trains_and_joins_three_networks(
             "accuracy"
         ]
     )
+
+
+def test_what_one_network_lacks_is_told_before_any_is_trained(
+    manifest: Path, tmp_path: Path, tiny: list[str]
+) -> None:
+    run = tmp_path / "run"
+    words = [*tiny, "model.head=tasks", "train.epochs=1", "--out", run]
+    wrong = invoke("train", manifest, *words, "model.backbone=resnet81", refused=True)
+    assert "did you mean" in wrong
+    wrong = invoke("train", manifest, *words, "optim.frozen_stages=50", refused=True)
+    assert "stages" in wrong
+    rows = read_rows(manifest).with_columns(age=None, age_group=None)
+    rows.write_csv(manifest)
+    assert "no training photo has a label" in invoke("train", manifest, *words, refused=True)
+    assert not run.exists()
 
 
 def test_a_stopped_run_goes_on_with_the_network_it_was_at(

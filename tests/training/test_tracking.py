@@ -39,6 +39,8 @@ def test_tensorboard_has_curves_photos_and_mistakes(
     assert [event.step for event in photos] == [0, 3]
     assert photos[0].width == 8 * 160
     assert [event.step for event in found.Images("val/mistakes")] == [3, 6]
+    train(manifest, run, "--resume")  # a run that is finished loses nothing of its board
+    assert [event.step for event in board(run).Scalars("val/score")] == [3, 6]
     train(manifest, tmp_path / "plain", *tiny, "train.epochs=1", "track.pictures=0",
           "track.mistakes=0")  # fmt: skip
     assert not board(tmp_path / "plain").Tags()["images"]
@@ -79,7 +81,7 @@ def test_mlflow_keeps_settings_figures_and_pictures_in_a_sqlite_file(
     assert len(client.get_metric_history(kept.info.run_id, "val/score")) == 2
     assert {file.name for file in (run / "mlflow").rglob("*.png")} >= {"0.png", "3.png"}
     # what goes on after a stop goes on in the same run
-    trackers = open_trackers(run, Settings.model_validate({"track": {"trackers": ["mlflow"]}}))
+    trackers = open_trackers(run, Settings.model_validate({"track": {"trackers": ["mlflow"]}}), 6)
     trackers[1].figures({"train/loss": 0.5}, 7)
     trackers[1].close()
     history = client.get_metric_history(kept.info.run_id, "train/loss")
@@ -114,7 +116,7 @@ def test_a_tracker_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPa
 
 def test_tensorboard_drops_what_a_killed_run_wrote_past_its_checkpoint(tmp_path: Path) -> None:
     for steps in (range(1, 6), range(3, 5)):
-        [tracker] = open_trackers(tmp_path, Settings())
+        [tracker] = open_trackers(tmp_path, Settings(), steps[0] - 1)
         for step in steps:
             tracker.figures({"train/loss": float(step)}, step)
         tracker.picture("train/photos", Image.new("RGB", (4, 4)), steps[-1])

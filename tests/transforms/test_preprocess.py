@@ -212,3 +212,13 @@ def test_a_sliding_crop_keeps_a_face_whole_that_no_crop_inside_could() -> None:
     assert rows[0] <= 41
     assert rows[-1] >= 158
     assert (frame[:, 0] == OUTSIDE).all()
+
+
+def test_a_sliding_crop_with_spare_pixels_keeps_the_face_in_its_middle() -> None:
+    photo = Image.fromarray(ramp(100, 100))
+    frame = preprocess(height=32, width=32, margin=0.1, edge="slide", spare=16).frame(
+        photo, (0.0, 0.0, 40.0, 40.0)
+    )
+    middle = frame[16:-16, 16:-16]
+    assert middle[0, 0, :2].tolist() == [0, 0]
+    assert middle[-1, -1, 0] >= 40

@@ -53,7 +53,7 @@ def train(
     from maskwise.training.display import TrainingDisplay
     from maskwise.training.run import train as run_training
 
-    first = [word for word in words or [] if "=" not in word or Path(word).exists()]
+    first = [word for word in words or [] if "=" not in word or os.path.exists(word)]  # noqa: PTH110 # a long word is no name
     overrides = [word for word in words or [] if word not in first]
     if len(first) > 1:
         raise typer.BadParameter(f"expected one manifest, got {' and '.join(first)}")
@@ -75,7 +75,8 @@ def train(
 
 def _beside(out: Path) -> Path:
     """Return the folder of a dry run, so that the run itself finds its own empty."""
-    return out.with_name(f"{out.name}-dry-run")
+    whole = out.resolve()
+    return whole.with_name(f"{whole.name}-dry-run")
 
 
 def _dry_run(manifest: Path, folder: Path, settings: "Settings", as_json: bool) -> None:

@@ -71,9 +71,11 @@ def compare(
     write_comparison(page, rows, about)
     if as_json:
         print_json({"rows": rows, "page": str(page)})
-        return
-    _print_rows(best_first(rows), f"{manifest}, {share} each")
-    typer.echo(f"page {page}")
+    else:
+        _print_rows(best_first(rows), f"{manifest}, {share} each")
+        typer.echo(f"page {page}")
+    if all(row["error"] for row in rows):
+        raise typer.Exit(2)
 
 
 def _seconds(text: str) -> float:

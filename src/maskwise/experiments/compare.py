@@ -4,6 +4,7 @@ Each training is a process of its own, so that its memory can be told and its fa
 """
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -23,6 +24,9 @@ from maskwise.recipes import Recipe, find_recipe
 from maskwise.settings import load_settings
 from maskwise.storage import file_digest, write_json, write_text
 
+_OURS: Final = ("train.epochs", "train.epoch_photos", "train.patience")
+_ALIKE: Final = ("train.val_fold=val", "train.max_photos=0", "labels.task_boundaries=[30, 60]")
+"""What decides who is scored, and how; --set may set it otherwise, for all."""
 _EPOCHS: Final = 5
 """Times that each training is validated."""
 
@@ -79,9 +83,22 @@ def compare(names: Sequence[str], manifest: Path, out: Path, terms: Terms) -> It
     twice = {recipe.name for recipe in recipes if [r.name for r in recipes].count(recipe.name) > 1}
     if twice:
         raise SettingsError(f"named twice: {', '.join(sorted(twice))}; each has one folder")
+    _check_words(terms)
     _claim(out, manifest, terms)
     for recipe in recipes:
         yield _row(recipe, manifest, out / recipe.name, terms)
+
+
+def _check_words(terms: Terms) -> None:
+    """Check what is set for all, before the folder is anybody's.
+
+    Raises:
+        SettingsError: it is wrong, or what the comparison itself decides.
+    """
+    taken = [word for word in terms.overrides if word.startswith(_OURS)]
+    if taken:
+        raise SettingsError(f"--set {taken[0]}: a comparison sets that itself, alike for all")
+    load_settings(None, terms.overrides)
 
 
 def _claim(out: Path, manifest: Path, terms: Terms) -> None:
@@ -107,9 +124,10 @@ def _claim(out: Path, manifest: Path, terms: Terms) -> None:
 
 def _row(recipe: Recipe, manifest: Path, folder: Path, terms: Terms) -> Row:
     done = folder / "result.json"
-    if done.is_file():
-        return Row(**json.loads(done.read_text(encoding="utf-8")))
     try:
+        _check_unchanged(common_settings(recipe, terms), folder)
+        if done.is_file():
+            return Row(**json.loads(done.read_text(encoding="utf-8")))
         row = _trained(recipe, manifest, folder, terms)
     except StorageError:
         raise
@@ -117,6 +135,19 @@ def _row(recipe: Recipe, manifest: Path, folder: Path, terms: Terms) -> Row:
         return Row(recipe.name, recipe.about, error=str(error))
     write_json(done, asdict(row))
     return row
+
+
+def _check_unchanged(settings: Settings, folder: Path) -> None:
+    """Note what a recipe's folder was begun with, or check that it still says so.
+
+    Raises:
+        SettingsError: it has changed since.
+    """
+    noted, now = folder / "recipe.json", settings.model_dump(mode="json")
+    if not noted.is_file():
+        write_json(noted, now)
+    elif json.loads(noted.read_text(encoding="utf-8")) != now:
+        raise SettingsError(f"it was changed since {folder} was begun: name it anew")
 
 
 def _trained(recipe: Recipe, manifest: Path, folder: Path, terms: Terms) -> Row:
@@ -134,13 +165,11 @@ def _trained(recipe: Recipe, manifest: Path, folder: Path, terms: Terms) -> Row:
         _write_settings(file, timed_settings(settings, photos))
         write_json(look, {**speed, "photos_seen": photos})
     seen = json.loads(look.read_text(encoding="utf-8"))
-    command = ["train", manifest, "--config", file, "--out", run, "--json"]
-    if (run / "run.json").is_file():
-        command.append("--resume")
-    _, seconds, memory = _maskwise(folder, *command)
-    scored = run / "last" if (run / "last").is_dir() else run
+    _, seconds, memory = _maskwise(
+        folder, "train", manifest, "--config", file, "--out", run, "--json", "--resume"
+    )
     answer, _, _ = _maskwise(
-        folder, "evaluate", scored, manifest, "--out", folder / "evaluation", "--json"
+        folder, "evaluate", run / "last", manifest, "--out", folder / "evaluation", "--json"
     )
     scores: dict[str, Any] = json.loads(answer)
     return Row(
@@ -162,10 +191,12 @@ def common_settings(recipe: Recipe, terms: Terms) -> Settings:
     """Return a recipe's settings with what is the same for all.
 
     Raises:
-        SettingsError: they do not go together.
+        SettingsError: they do not go together, or it does not learn all tasks.
     """
     own = load_settings(None, (), recipe.path)
-    words = []
+    if len(own.model.tasks) < len(TASKS):
+        raise SettingsError(f"it learns {' and '.join(own.model.tasks)} only, not the 18 classes")
+    words = list(_ALIKE)
     if terms.size:
         spare = round(own.preprocess.spare * terms.size / own.preprocess.height)
         words += [f"preprocess.{side}={terms.size}" for side in ("height", "width")]
@@ -179,9 +210,15 @@ def timed_settings(settings: Settings, photos: int) -> Settings:
     """Return settings of a run over so many photos, in equal epochs that are all trained."""
     networks = len(TASKS) if settings.model.head == "tasks" else 1
     length = max(settings.train.batch_size, photos // networks // _EPOCHS)
+    frozen = settings.optim.freeze_epochs * _EPOCHS / settings.train.epochs
     train = {"epochs": _EPOCHS, "epoch_photos": length, "patience": 0}
+    optim = {"freeze_epochs": min(math.ceil(frozen), _EPOCHS - 1)}
     return Settings.model_validate(
-        {**settings.model_dump(), "train": {**settings.train.model_dump(), **train}}
+        {
+            **settings.model_dump(),
+            "train": {**settings.train.model_dump(), **train},
+            "optim": {**settings.optim.model_dump(), **optim},
+        }
     )
 
 

@@ -20,6 +20,7 @@ from maskwise.data.split import TEST, split_manifest
 from maskwise.errors import ManifestError, SettingsError
 from maskwise.storage import file_digest
 from maskwise.training.run import train
+from maskwise.training.setup import build_model, make_accelerator, prepare_settings
 from maskwise.transforms.augment.policy import (
     STRENGTHS,
     Policy,
@@ -67,6 +68,7 @@ def search_policy(
         ManifestError: the manifest is wrong or has no training people.
         SettingsError: the folder holds another search, or other things.
     """
+    _check(settings)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     inner = out / "manifest.csv"
     study = _open_study(manifest, out, settings, sequences)
@@ -101,6 +103,17 @@ def search_policy(
         float(study.user_attrs[_NONE]),
         _finished(study),
     )
+
+
+def _check(settings: Settings) -> None:
+    """Check that trials can differ, and that one training is one trial."""
+    augment = settings.augment
+    if settings.model.head == "tasks":
+        raise SettingsError("model.head=tasks is three trainings; search with multi or single")
+    if not augment.enabled or not augment.policy_share:
+        raise SettingsError("augment.enabled and augment.policy_share: a policy would do nothing")
+    # what cannot train fails before there is a folder
+    build_model(prepare_settings(settings, None), make_accelerator(settings))
 
 
 def _open_study(manifest: Path, out: Path, settings: Settings, sequences: int) -> optuna.Study:

@@ -52,7 +52,8 @@ class FaceModel(nn.Module):
         """Keep weights of the backbone, by name, and the statistics that belong to them."""
         for name in weights:
             self.backbone.get_parameter(name).requires_grad = False
-        owners = {name.rpartition(".")[0] for name in weights}
+        # weights of the backbone itself, such as position embeddings, have no module to freeze
+        owners = {name.rpartition(".")[0] for name in weights} - {""}
         self._still = [self.backbone.get_submodule(name) for name in sorted(owners)]
 
     def train(self, mode: bool = True) -> Self:

@@ -22,7 +22,7 @@ class Recipe:
     def header(self) -> list[str]:
         """The lines of the comment that the file begins with."""
         lines = []
-        for line in self.path.read_text(encoding="utf-8").splitlines():
+        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
             if not line.startswith("#"):
                 break
             lines.append(line.lstrip("# ").rstrip())

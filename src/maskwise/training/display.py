@@ -46,7 +46,7 @@ class TrainingDisplay:
         """See `Observer`."""
         self._close()
         self._step = step
-        self._trackers = open_trackers(folder, settings)
+        self._trackers = open_trackers(folder, settings, step)
 
     def noted(self, text: str) -> None:
         """See `Observer`."""

@@ -14,7 +14,7 @@ from accelerate import Accelerator
 
 from maskwise.config import Settings
 from maskwise.data.batches import DeviceFrames, Part, epoch_batches, epoch_steps
-from maskwise.data.sampling import Sampler
+from maskwise.data.sampling import Sampler, photo_rows
 from maskwise.data.sheets import write_sheet
 from maskwise.data.targets import training_codes
 from maskwise.evaluation.charts import write_rates
@@ -69,7 +69,7 @@ def dry_run(manifest: Path, folder: Path, settings: Settings, observer: Observer
     sampler = Sampler(settings.train, training_codes(rows.frame, settings.labels), rows.train)
     steps = epoch_steps(len(sampler), settings.train.batch_size) * settings.train.epochs
     stepper, parts, frames = _few_steps(rows, sampler, settings, accelerator)
-    speed = _speed(stepper, parts, frames)
+    speed = _speed(stepper, parts, frames, settings.optim.freeze_epochs)
     schedule, batch = folder / "schedule.png", folder / "batch.png"
     rates = rate_curve(settings.schedule, steps) * settings.optim.lr
     write_rates(schedule, rates.tolist())
@@ -94,10 +94,10 @@ def _few_steps(
 ) -> tuple[Stepper, list[Part], list[torch.Tensor]]:
     """Return what takes steps, a few batches of the first epoch, and the photos of each."""
     model, preprocess, _ = build_model(settings, accelerator)
-    check_batches(settings, accelerator, len(rows.train), model)
+    check_batches(settings, accelerator, rows, model)
     train = settings.train
     batches = epoch_batches(sampler.epoch_rows(0), train.batch_size, train.seed, 0)
-    used = np.unique(np.concatenate(batches[: _WARM_UP + _TIMED]))
+    used = np.unique(photo_rows(np.concatenate(batches[: _WARM_UP + _TIMED])))
     few = RunRows(rows.frame[used], np.arange(len(used)), np.arange(0))
     data = load_data(few, settings, preprocess, None)
     stepper = Stepper(settings, model, preprocess, data, accelerator)
@@ -112,11 +112,14 @@ def _few_steps(
     return stepper, parts, list(reader.batches(wanted))
 
 
-def _speed(stepper: Stepper, parts: list[Part], frames: list[torch.Tensor]) -> float:
-    """Return photos a second: the median over steps, the first ones left out."""
+def _speed(stepper: Stepper, parts: list[Part], frames: list[torch.Tensor], thawed: int) -> float:
+    """Return photos a second: the median over steps, the first ones left out.
+
+    They are steps of an epoch in which all is trained that ever is, `thawed`.
+    """
     progress, seconds = Progress(), []
     begun = time.perf_counter()
-    stepper.begin_epoch(0)
+    stepper.begin_epoch(thawed)
     for number in range(_WARM_UP + _TIMED):
         place = number % len(parts)
         start = time.perf_counter()

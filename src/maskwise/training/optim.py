@@ -24,12 +24,10 @@ def build_optimizer(model: FaceModel, settings: OptimSettings) -> torch.optim.Op
     `layer_decay` d, layer k of n has the rate d^(n - k) of the last (Bao et al., 2022, 'BEiT',
     appendix). A rate factor of 0 freezes the backbone. With `sam` the optimizer's `step` needs a
     closure that computes the gradients anew (Foret et al., 2021, algorithm 1).
-
-    Raises:
-        SettingsError: the backbone has fewer stages than are to be frozen.
     """
     if settings.backbone_lr_factor:
-        freeze_stages(model, settings.frozen_stages)
+        stages = backbone_stages(model.backbone) if settings.frozen_stages else []
+        model.freeze([name for stage in stages[: settings.frozen_stages] for name in stage])
     else:
         model.backbone.requires_grad_(requires_grad=False)
     groups = list(_groups(model, settings))
@@ -78,21 +76,22 @@ def _group(part: Group, rate: float) -> Group:
     }
 
 
-def freeze_stages(model: FaceModel, count: int) -> None:
-    """Freeze the weights and statistics of the first stages of a model's backbone.
+def check_stages(model: FaceModel, settings: OptimSettings) -> None:
+    """Check that a model's backbone has the stages that are to be frozen.
 
     Raises:
-        SettingsError: it has not so many.
+        SettingsError: it has not so many, or none that are told apart.
     """
-    if not count:
+    if not settings.frozen_stages:
         return
-    stages = backbone_stages(model.backbone)
-    if count >= len(stages):
+    if not hasattr(model.backbone, "group_matcher"):
+        raise SettingsError("optim.frozen_stages: this backbone does not tell stages apart; take 0")
+    count = len(backbone_stages(model.backbone))
+    if settings.frozen_stages >= count:
         raise SettingsError(
-            f"optim.frozen_stages: the backbone has {len(stages)} stages, so {len(stages) - 1} at "
-            "most; to freeze it whole, set optim.backbone_lr_factor=0"
+            f"optim.frozen_stages: the backbone has {count} stages, so {count - 1} at most; to "
+            "freeze it whole, set optim.backbone_lr_factor=0"
         )
-    model.freeze([name for stage in stages[:count] for name in stage])
 
 
 def backbone_stages(backbone: nn.Module) -> list[list[str]]:

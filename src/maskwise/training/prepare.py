@@ -50,6 +50,11 @@ class RunRows:
             "sources": sorted(self.frame[self.train]["source"].unique()),
         }
 
+    def epoch_photos(self, settings: Settings) -> int:
+        """Return how many photos an epoch holds."""
+        codes = training_codes(self.frame, settings.labels)
+        return len(Sampler(settings.train, codes, self.train))
+
     def mean_ages(self, settings: Settings) -> tuple[float, float, float]:
         """Return the mean training age of each group, in years."""
         young, middle, old = group_mean_ages(self.frame[self.train], settings.labels)
@@ -92,6 +97,10 @@ def _check_labels(rows: RunRows, settings: Settings) -> None:
     trained = training_codes(rows.frame[rows.train], settings.labels)
     if all((trained[task] == UNKNOWN).all() for task in settings.trained_tasks):
         raise ManifestError("no training photo has a label of a task that weighs more than 0")
+    years = training_ages(rows.frame[rows.train], settings.labels)
+    learns_years = settings.model.age_regression and "age_group" in settings.model.tasks
+    if learns_years and np.isnan(years).all():
+        raise ManifestError("model.age_regression: no training photo has an age in years to learn")
     scored = answered_codes(rows.frame[rows.val], settings.labels, settings.model.tasks)
     if all((codes == UNKNOWN).all() for codes in scored.values()):
         raise ManifestError("no validation photo has a label, so no epoch could be called better")

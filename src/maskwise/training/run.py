@@ -54,10 +54,14 @@ def train(
     settings = prepare_settings(settings, told)
     rows = choose_rows(manifest, settings)
     if settings.model.head == "tasks":
+        for task in TASKS:  # what one of them lacks is found before any is trained
+            part = task_settings(settings, task)
+            network = build_model(part, accelerator)[0]
+            check_batches(part, accelerator, choose_rows(manifest, part), network)
         begin_run(folder, resume, settings, manifest, accelerator)
         return _train_tasks(manifest, folder, settings, observer, rows, accelerator)
     model, preprocess, origin = build_model(settings, accelerator)
-    check_batches(settings, accelerator, len(rows.train), model)
+    check_batches(settings, accelerator, rows, model)
     begin_run(folder, resume, settings, manifest, accelerator)
     with accelerator.main_process_first():
         data = load_data(rows, settings, preprocess, told)
@@ -97,9 +101,8 @@ def _train_tasks(
     for task in TASKS:
         if accelerator.is_main_process:
             observer.noted(f"the network of {task}")
-        begun = (folder / task / "run.json").is_file()
         parts.append(
-            train(manifest, folder / task, task_settings(settings, task), observer, resume=begun)
+            train(manifest, folder / task, task_settings(settings, task), observer, resume=True)
         )
     best = max(part.best_epoch for part in parts)
     figures: dict[str, float] = {}

@@ -104,13 +104,13 @@ def _restarts(settings: ScheduleSettings, steps: int) -> Curve:
 
 def _triangular(settings: ScheduleSettings, steps: int) -> Curve:
     """Return triangles whose height halves (Smith, 2017, 'Cyclical Learning Rates', section 3)."""
-    half = max(1, round(steps / settings.periods / 2))
+    half = max(1.0, steps / settings.periods / 2)
     return _read(
         lambda optimizer: CyclicLR(
             optimizer,
             base_lr=settings.final_factor,
             max_lr=1.0,
-            step_size_up=half,
+            step_size_up=half,  # type: ignore[arg-type] # torch takes parts of steps
             mode="triangular2",
             cycle_momentum=False,
         ),

@@ -21,6 +21,8 @@ from maskwise.models.backbone import (
 from maskwise.models.batch_norm import synchronise_batch_norm
 from maskwise.models.network import FaceModel
 from maskwise.training.observer import Observer
+from maskwise.training.optim import check_stages
+from maskwise.training.prepare import RunRows
 from maskwise.training.tracking.trackers import check_trackers
 from maskwise.transforms.augment.policy import build_policy
 from maskwise.transforms.network_input import input_channels
@@ -37,6 +39,9 @@ def prepare_settings(settings: Settings, told: Observer | None) -> Settings:
     """
     build_policy(settings.augment)
     check_trackers(settings)
+    mattes = settings.augment.used_mattes
+    if mattes and not mattes.is_dir():
+        raise SettingsError(f"augment.mattes: there is no folder {mattes}")
     preprocess = resolve_detector(settings.preprocess, settings.faces.folder)
     if told and settings.preprocess.detector == "auto":
         hint = (
@@ -93,6 +98,7 @@ def build_model(settings: Settings, accelerator: Accelerator) -> tuple[FaceModel
         origin = load_pretrained(model.backbone, settings.model, size)
     mean, std = input_statistics(model.backbone)
     preprocess = Preprocess.from_settings(settings.preprocess, mean, std)
+    check_stages(model, settings.optim)
     if settings.train.compile:
         check_compiler()
     if settings.train.recompute:
@@ -103,19 +109,20 @@ def build_model(settings: Settings, accelerator: Accelerator) -> tuple[FaceModel
 
 
 def check_batches(
-    settings: Settings, accelerator: Accelerator, photos: int, model: FaceModel
+    settings: Settings, accelerator: Accelerator, rows: RunRows, model: FaceModel
 ) -> None:
     """Check that no part of a batch is too small for the model.
 
     Raises:
         SettingsError: one is.
     """
+    photos = rows.epoch_photos(settings)
     parts = accelerator.num_processes * settings.train.accumulate
     smallest = photos // epoch_steps(photos, settings.train.batch_size) // parts
     needed = 2 if any(isinstance(module, _BatchNorm) for module in model.modules()) else 1
     if smallest < needed:
         raise SettingsError(
-            f"train.batch_size {settings.train.batch_size} over {photos} training photos, "
+            f"train.batch_size {settings.train.batch_size} over {photos} photos of an epoch, "
             f"{accelerator.num_processes} process(es) and {settings.train.accumulate} part(s) "
             f"(train.accumulate) leaves {smallest} photo(s) in a part; this model needs {needed}"
         )

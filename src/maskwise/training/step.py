@@ -10,6 +10,7 @@ from timm.utils import ModelEmaV3
 
 from maskwise.config import Settings
 from maskwise.data.batches import Part, Rows
+from maskwise.data.sampling import photo_rows
 from maskwise.errors import TrainingError
 from maskwise.models.network import FaceModel
 from maskwise.training.checkpoint import Progress
@@ -133,8 +134,11 @@ class Stepper:
         return nullcontext() if last else self._accelerator.no_sync(self._wrapped)
 
     def needed(self, rows: Rows, epoch: int) -> Rows:
-        """Return the photos to read for a part of a batch: its own, then those mixed into them."""
-        return np.concatenate([rows, self._mixer.plan(rows, epoch).partner])
+        """Return the photos to read for a part of a batch: its own, then those mixed into them.
+
+        `rows` are numbers of `Sampler.epoch_rows`, here and below.
+        """
+        return np.concatenate([photo_rows(rows), self._mixer.plan(rows, epoch).partner])
 
     def photos(self, rows: Rows, frames: torch.Tensor, epoch: int) -> torch.Tensor:
         """Return photos (n, 3, height, width) of values 0..1, changed and mixed as in an epoch.
@@ -152,7 +156,7 @@ class Stepper:
     def labels(self, rows: Rows, epoch: int) -> Labels:
         """Return what is known of photos as they are mixed in an epoch."""
         data, mix = self._data, self._mixer.plan(rows, epoch)
-        plain = Labels.of(data.train_codes, data.train_ages, rows)
+        plain = Labels.of(data.train_codes, data.train_ages, photo_rows(rows))
         if not len(mix.photo):
             return plain
         others = Labels.of(data.train_codes, data.train_ages, mix.partner)

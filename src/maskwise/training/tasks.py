@@ -16,33 +16,51 @@ from maskwise.models.bundle import ModelInfo, load_bundle, save_bundle
 from maskwise.models.inference import Probabilities, model_probabilities
 from maskwise.models.network import TaskModels, part_settings
 from maskwise.training.prepare import RunRows
+from maskwise.transforms.network_input import input_channels
 
 _BATCH = 128
 
 
 def task_settings(settings: Settings, task: str) -> Settings:
     """Return the settings of the run that trains the network of one task."""
-    return settings.model_copy(update={"model": part_settings(settings.model, task)})
+    lists = {name: w for name, w in settings.loss.class_weight_lists.items() if name == task}
+    return settings.model_copy(
+        update={
+            "model": part_settings(settings.model, task),
+            "loss": settings.loss.model_copy(update={"class_weight_lists": lists}),
+        }
+    )
 
 
 def join_tasks(
     folder: Path, settings: Settings, rows: RunRows, device: torch.device
 ) -> dict[str, float]:
-    """Write the model that the best networks of a folder's task runs make; return its figures.
+    """Write the models that the best, and the last, networks of a folder's task runs make.
+
+    Returns the figures of the best.
 
     Raises:
         RunError: one of the networks is missing or damaged.
     """
-    parts = {task: load_bundle(folder / task, partly=True) for task in TASKS}
+    return [_joined(folder, epoch, settings, rows, device) for epoch in ("last", "best")][1]
+
+
+def _joined(
+    folder: Path, epoch: str, settings: Settings, rows: RunRows, device: torch.device
+) -> dict[str, float]:
+    parts = {task: load_bundle(folder / task / epoch, partly=True) for task in TASKS}
     info: ModelInfo = parts["age_group"][1]
     model = TaskModels(
-        settings.model, (info.preprocess.height, info.preprocess.width), info.task_boundaries
+        settings.model,
+        (info.preprocess.height, info.preprocess.width),
+        info.task_boundaries,
+        input_channels(info.preprocess),
     )
     for task, (part, _) in parts.items():
         model.tasks[task].load_state_dict(part.state_dict())
     figures = _score(model.to(device).eval(), settings, info, rows)
     save_bundle(
-        folder / "best",
+        folder / epoch,
         model.state_dict(),
         info.model_copy(update={"model": settings.model, "metrics": figures}),
     )

@@ -118,12 +118,12 @@ def _slid(
 ) -> tuple[float, float, float]:
     """Return the scale and the middle of a crop that lies in the photo, as far as the face does.
 
-    The margin is what the photo has of it; the face stays whole, in the middle if it can.
+    The margin is what the photo has of it; the face stays whole, in the middle if it can. Spare
+    pixels may lie outside.
     """
-    frame = (settings.width + 2 * settings.spare, settings.height + 2 * settings.spare)
+    frame = (settings.width, settings.height)
     inside = min(size[axis] / frame[axis] for axis in (0, 1))
-    whole = max((box[axis + 2] - box[axis]) / (settings.width, settings.height)[axis]
-                for axis in (0, 1))  # fmt: skip
+    whole = max((box[axis + 2] - box[axis]) / frame[axis] for axis in (0, 1))
     scale = max(min(scale, inside), whole)
     middles = []
     for axis in (0, 1):

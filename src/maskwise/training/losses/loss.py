@@ -60,7 +60,8 @@ class Loss:
         total = torch.stack([0.0 * output.sum() for output in outputs.values()]).sum()
         share = float(labels.weight.sum() / batch.weight.sum())
         for task, value in self._losses(outputs, copies, batch):
-            if LOG_VARIANCES in outputs and task in TASKS:
+            known = task in TASKS and bool(batch.known(task).any())
+            if LOG_VARIANCES in outputs and known:
                 total = total + _uncertain(value, outputs[LOG_VARIANCES], task, share)
             else:
                 total = total + value

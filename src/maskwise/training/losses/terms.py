@@ -63,7 +63,8 @@ def cross_entropy(scored: Scored) -> torch.Tensor:
 def focal(scored: Scored) -> torch.Tensor:
     """Return -(1 - p)^gamma log p of the truth's probability p (Lin et al., 2017, equation 4)."""
     log_p = scored.log_truth.clamp(max=0)
-    each = -((1 - log_p.exp()) ** scored.settings.focal_gamma) * log_p
+    doubt = (1 - log_p.exp()).clamp(min=1e-6)  # a root has no gradient at 0
+    each = -(doubt**scored.settings.focal_gamma) * log_p
     return (each * scored.weight).sum()
 
 

@@ -41,18 +41,19 @@ class Tracker(Protocol):
 class TensorBoard:
     """Event files in `tensorboard/` of the run folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, step: int) -> None:
         self._folder = folder
+        self._step = step
         self._writer: SummaryWriter | None = None
 
     def figures(self, values: Mapping[str, float], step: int) -> None:
         """See `Tracker`."""
         for name, value in values.items():
-            self._board(step).add_scalar(name, value, step)
+            self._board().add_scalar(name, value, step)
 
     def picture(self, name: str, image: Image.Image, step: int) -> None:
         """See `Tracker`."""
-        board = self._board(step)
+        board = self._board()
         board.add_image(name, np.asarray(image.convert("RGB")), step, dataformats="HWC")
         board.flush()
 
@@ -61,10 +62,11 @@ class TensorBoard:
         if self._writer:
             self._writer.close()
 
-    def _board(self, step: int) -> SummaryWriter:
+    def _board(self) -> SummaryWriter:
         if self._writer is None:
             # what a killed run wrote past its last checkpoint is written again
-            self._writer = SummaryWriter(str(self._folder / "tensorboard"), purge_step=step)
+            folder = str(self._folder / "tensorboard")
+            self._writer = SummaryWriter(folder, purge_step=self._step + 1)
         return self._writer
 
 
@@ -159,10 +161,10 @@ _OTHERS: Final[dict[str, Callable[[Path, Settings], Tracker]]] = {
 }
 
 
-def open_trackers(folder: Path, settings: Settings) -> list[Tracker]:
-    """Return those who keep a run: TensorBoard, and those that settings name."""
+def open_trackers(folder: Path, settings: Settings, step: int) -> list[Tracker]:
+    """Return those who keep a run from a step on: TensorBoard, and those that settings name."""
     others: list[Tracker] = [_OTHERS[name](folder, settings) for name in settings.track.trackers]
-    return [TensorBoard(folder), *others]
+    return [TensorBoard(folder, step), *others]
 
 
 def check_trackers(settings: Settings) -> None:

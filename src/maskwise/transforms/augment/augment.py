@@ -59,7 +59,7 @@ class Augment:
     def _background(self, photos: torch.Tensor, mattes: torch.Tensor, draws: Draws) -> None:
         """Put another background behind some people: one colour, a gradient, or soft clouds."""
         for photo in draws.chosen("background", self._settings.background):
-            cells = _CELLS[int(draws["background_cells"][photo] * len(_CELLS))]
+            cells = _CELLS[min(int(draws["background_cells"][photo] * len(_CELLS)), 2)]
             generator = torch.Generator().manual_seed(draws.seeds[photo] ^ 1)
             colours = torch.rand((1, 3, cells, cells), generator=generator).to(photos.device)
             size = [photos.shape[2], photos.shape[3]]

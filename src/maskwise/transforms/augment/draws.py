@@ -65,14 +65,14 @@ class Draws:
 
 
 def draw(rows: NDArray[np.int64], seed: int, epoch: int, stream: int = 0) -> Draws:
-    """Draw what is done to each photo; row r of epoch e gets the same numbers in any batch.
+    """Draw what is done to each photo; number r of epoch e gets the same draws in any batch.
 
     Another `stream` gives other numbers for the same photos.
     """
     numbers = np.array(
         [
             np.random.Generator(
-                np.random.Philox(key=[seed << 32 | epoch, stream << 40 | row])
+                np.random.Philox(key=[seed << 32 | epoch, stream << 60 | row])
             ).random(len(_NUMBERS))
             for row in rows.tolist()
         ]

@@ -12,7 +12,10 @@ from maskwise.config import MixSettings
 from maskwise.labels import TASKS, UNKNOWN
 
 Rows = NDArray[np.int64]
-_STREAM: Final = 1 << 40
+_STREAM: Final = 2 << 60
+"""Apart from the streams of `draws.draw`."""
+_ROWS: Final = 1 << 32
+"""Numbers of photos count rows below this; see `data.sampling`."""
 _OLD: Final = TASKS["age_group"].index("old")
 
 
@@ -57,12 +60,12 @@ class Mixer:
         settings, parts = self._settings, []
         for photo, row in enumerate(rows.tolist()) if settings.enabled else ():
             generator = np.random.Generator(
-                np.random.Philox(key=[self._seed << 32 | epoch, 2 * _STREAM | row])
+                np.random.Philox(key=[self._seed << 32 | epoch, _STREAM | row])
             )
             event = generator.random()
             if event >= settings.cutmix + settings.mixup:
                 continue
-            partner = self._partner(row, generator)
+            partner = self._partner(row % _ROWS, generator)
             if partner is None:
                 continue
             kept, box = self._cut(generator) if event < settings.cutmix else self._blend(generator)

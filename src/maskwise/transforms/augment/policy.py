@@ -98,7 +98,8 @@ def apply_policy(
 ) -> None:
     """Change some photos (n, 3, height, width) of values 0..1 in place, each by its own draw."""
     chosen = draws.chosen("policy", settings.policy_share)
-    with torch.random.fork_rng(), torch.no_grad():
+    devices = [photos.device] if photos.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), torch.no_grad():
         for photo in chosen:
             torch.manual_seed(draws.seeds[photo])  # Kornia draws from the global generator
             photos[photo] = policy(photos[photo : photo + 1].clamp(0, 1))[0]
