@@ -97,6 +97,35 @@ def test_a_box_moves_with_the_picture(tmp_path: Path) -> None:
     assert lefts == {True, False}  # some are mirrored
 
 
+def test_a_face_at_the_edge_stays_whole(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    pixels = np.full((100, 100, 3), 40, np.uint8)
+    pixels[90:100, 0:12] = 220
+    Image.fromarray(pixels).save(photo)
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text(
+        "photo,box,person,mask,gender,age,age_group,source,fold\n"
+        f"{photo},0 90 12 100,p,wear,male,70,old,made,train\n"
+    )
+    words = ["data", "multiply", manifest, "--times", "old=20", "--workers", "0"]
+    invoke(*words, "--out", tmp_path / "out")
+    sizes = set()
+    for name, box in (
+        read_manifest(tmp_path / "out" / "manifest.csv").select("photo", "box").iter_rows()
+    ):
+        left, top, right, bottom = parse_box(box)
+        shape = pixels_of(name).shape
+        sizes.add(shape)
+        assert left >= 0
+        assert top >= 0
+        assert right <= shape[1]
+        assert bottom <= shape[0]
+        assert (right - left, bottom - top) == (12, 10)
+    assert len(sizes) > 5
+    message = refused(*words, "--out", tmp_path / "mixed", "--how", "mix")
+    assert "cut them out first, with maskwise data crop" in message
+
+
 def test_blends_are_of_two_people_of_like_age(manifest: Path, tmp_path: Path) -> None:
     out = tmp_path / "blends"
     words = ["data", "multiply", manifest, "--how", "mix", "--times", "old=2", "--age-gap", "4"]

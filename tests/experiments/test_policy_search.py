@@ -47,6 +47,11 @@ def test_a_found_policy_is_written_and_trains(tmp_path: Path, tiny: list[str]) -
     invoke(*words, "--out", tmp_path / "run")
     kept = yaml.safe_load((tmp_path / "run" / "settings.yaml").read_text())
     assert kept["augment"]["policy"] == found["policy"]
+    # another policy in the same file is another run
+    file = Path(found["policy"])
+    file.write_text(file.read_text().replace("strength: ", "strength: 0  # "))
+    words = ["train", str(manifest), "--resume", "--out", str(tmp_path / "run")]
+    assert "has changed since" in str(CliRunner().invoke(app, words).exception)
 
 
 def scored_by(monkeypatch: pytest.MonkeyPatch, score: Any) -> list[Policy | None]:

@@ -144,19 +144,19 @@ def test_a_comparison_that_was_stopped_goes_on(
 ) -> None:
     calls = []
 
-    def stand_in(folder: Path, *words: object) -> tuple[str, float, float]:
+    def stand_in(folder: Path, *words: object) -> tuple[str, float]:
         calls.append([str(word) for word in words])
         if "--dry-run" in calls[-1]:
-            return json.dumps({"photos_per_second": 10.0, "parameters": 5}), 1.0, 1.0
+            return json.dumps({"photos_per_second": 10.0, "parameters": 5}), 1.0
         if calls[-1][0] == "train":
             (folder / "run").mkdir(exist_ok=True)
             (folder / "run" / "run.json").write_text("{}")
             if len(calls) == 2:
                 raise KeyboardInterrupt
-            return "{}", 2.0, 3.0
+            return "{}", 3.0
         scores = {"macro_f1": 0.5, "macro_f1_interval": [0.4, 0.6]}
         return json.dumps({"classes": scores, "tasks": dict.fromkeys(
-            ("mask", "gender", "age_group"), scores)}), 1.0, 1.0  # fmt: skip
+            ("mask", "gender", "age_group"), scores)}), 1.0  # fmt: skip
 
     monkeypatch.setattr(comparing, "_maskwise", stand_in)
     manifest = write_set(tmp_path / "data", train=6, val=3)
@@ -168,6 +168,14 @@ def test_a_comparison_that_was_stopped_goes_on(
     assert "--resume" in calls[2]
     assert (row.macro_f1, row.photos_seen, row.memory_gb) == (0.5, 1000, 3.0)
     assert asdict(row)["interval"] == (0.4, 0.6)
+    assert row.seconds is not None
+    spent = json.loads((tmp_path / "out" / "quick" / "seconds.json").read_text())
+    assert row.seconds == pytest.approx(spent, abs=0.1)
+    (tmp_path / "out" / "quick" / "seconds.json").write_text("100.0")  # of what was stopped
+    (tmp_path / "out" / "quick" / "result.json").unlink()
+    [row] = compare(["quick"], manifest, tmp_path / "out", terms)
+    assert row.seconds is not None
+    assert 100 <= row.seconds < 105
     [counted] = compare(["quick"], manifest, tmp_path / "counted", Terms(32, "", 0.0, photos=640))
     assert counted.photos_seen == 640
     settings = load_settings(tmp_path / "counted" / "quick" / "settings.yaml")
@@ -177,7 +185,7 @@ def test_a_comparison_that_was_stopped_goes_on(
 def test_recipes_are_scored_alike_and_changed_ones_are_not_mixed_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stand_in(*_: object) -> tuple[str, float, float]:
+    def stand_in(*_: object) -> tuple[str, float]:
         raise SettingsError("it was trained")
 
     monkeypatch.setattr(comparing, "_maskwise", stand_in)

@@ -72,6 +72,22 @@ def test_activations_computed_again_give_the_same_gradients() -> None:
     assert getattr(again, "grad_checkpointing", False)
 
 
+def test_statistics_move_once_when_activations_are_computed_again() -> None:
+    torch.manual_seed(0)
+    plain = build_backbone("resnet18", (32, 32))
+    again = build_backbone("resnet18", (32, 32))
+    again.load_state_dict(plain.state_dict())
+    recompute_activations(again)
+    photos = torch.rand(4, 3, 32, 32)
+    for backbone in (plain, again):
+        for _ in range(2):
+            backbone(photos).pow(2).sum().backward()
+    expected = dict(plain.named_buffers())
+    for name, value in again.named_buffers():
+        if "running" in name:
+            assert torch.allclose(value, expected[name], atol=1e-5), name
+
+
 def test_a_backbone_that_cannot_recompute_is_refused() -> None:
     backbone = build_backbone("inception_v3", (80, 80))
     with pytest.raises(SettingsError, match=r"train\.recompute: this backbone cannot"):

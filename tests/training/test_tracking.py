@@ -114,6 +114,18 @@ def test_a_tracker_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPa
         check_trackers(settings)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_tracker_that_cannot_be_reached_is_told_and_can_be_left_out(
+    manifest: Path, tmp_path: Path, tiny: list[str]
+) -> None:
+    run = tmp_path / "run"
+    words = ["track.trackers=[mlflow]", "track.mlflow_uri=nonsense://x", "train.epochs=1"]
+    result = CliRunner().invoke(app, ["train", str(manifest), *tiny, *words, "--out", str(run)])
+    assert "mlflow cannot be told" in str(result.exception)
+    train(manifest, run, "--resume", "track.trackers=[]")
+    assert (run / "best" / "model.json").is_file()
+
+
 def test_tensorboard_drops_what_a_killed_run_wrote_past_its_checkpoint(tmp_path: Path) -> None:
     for steps in (range(1, 6), range(3, 5)):
         [tracker] = open_trackers(tmp_path, Settings(), steps[0] - 1)

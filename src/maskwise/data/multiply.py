@@ -86,7 +86,8 @@ def rows_to_copy(
     `age_gap` years at most; a photo without one is left out.
 
     Raises:
-        ManifestError: no row is in the fold train, or none gets a copy.
+        ManifestError: no row is in the fold train, or none gets a copy; or faces to be blended
+            are in boxes.
     """
     train = frame.filter(pl.col("fold") == "train")
     if train.is_empty():
@@ -97,6 +98,11 @@ def rows_to_copy(
     chosen = [copies_of(row, times) > 0 for row in train.iter_rows(named=True)]
     rows = train.filter(pl.Series(chosen))
     if how == "mix":
+        if rows["box"].drop_nulls().len():
+            raise ManifestError(
+                "faces in boxes lie anywhere in their photos, so blends would miss them: cut them "
+                "out first, with maskwise data crop"
+            )
         rows = _with_partners(rows, train, age_gap, seed)
     if rows.is_empty():
         raise ManifestError(
@@ -133,16 +139,15 @@ def _with_partners(
 
 def _changed(image: Image.Image, row: Row, generator: np.random.Generator) -> Image.Image:
     """Return a photo mirrored or not, a little nearer, in other light, with noise; move its box."""
-    share = 1 - generator.uniform(0, _ZOOM)
-    width, height = round(image.width * share), round(image.height * share)
-    left = int(generator.integers(image.width - width + 1))
-    top = int(generator.integers(image.height - height + 1))
-    picture = image.crop((left, top, left + width, top + height))
+    box = parse_box(row["box"]) if row["box"] else None
+    left, right = _part(image.width, box and (box[0], box[2]), generator)
+    top, bottom = _part(image.height, box and (box[1], box[3]), generator)
+    width, height = right - left, bottom - top
+    picture = image.crop((left, top, right, bottom))
     mirrored = generator.random() < 0.5
     if mirrored:
         picture = ImageOps.mirror(picture)
-    if row["box"]:
-        box = parse_box(row["box"])
+    if box:
         across = (box[0] - left, box[2] - left)
         across = (width - across[1], width - across[0]) if mirrored else across
         row["box"] = box_text((across[0], box[1] - top, across[1], box[3] - top))
@@ -150,6 +155,16 @@ def _changed(image: Image.Image, row: Row, generator: np.random.Generator) -> Im
         picture = enhance(picture).enhance(generator.uniform(1 - _COLOUR, 1 + _COLOUR))
     noise = generator.normal(0, generator.uniform(0, _NOISE), (height, width, 3))
     return Image.fromarray((np.asarray(picture) + noise).clip(0, 255).astype(np.uint8))
+
+
+def _part(
+    length: int, kept: tuple[float, float] | None, generator: np.random.Generator
+) -> tuple[int, int]:
+    """Return the ends of a random part of a side, which leaves out nothing of what is kept."""
+    low, high = kept or (length * _ZOOM, length * (1 - _ZOOM))
+    first = generator.integers(int(min(max(low, 0), length * _ZOOM / 2)) + 1)
+    last = generator.integers(int(min(max(length - high, 0), length * _ZOOM / 2)) + 1)
+    return int(first), length - int(last)
 
 
 def _blended(

@@ -27,6 +27,7 @@ from maskwise.storage import file_digest, write_json, write_text
 _OURS: Final = ("train.epochs", "train.epoch_photos", "train.patience")
 _ALIKE: Final = ("train.val_fold=val", "train.max_photos=0", "labels.task_boundaries=[30, 60]")
 """What decides who is scored, and how; --set may set it otherwise, for all."""
+_SPENT: Final = "seconds.json"
 _EPOCHS: Final = 5
 """Times that each training is validated."""
 
@@ -137,6 +138,12 @@ def _row(recipe: Recipe, manifest: Path, folder: Path, terms: Terms) -> Row:
     return row
 
 
+def _seconds_before(folder: Path) -> float:
+    """Return the time that trainings which were stopped have taken."""
+    path = folder / _SPENT
+    return float(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else 0.0
+
+
 def _check_unchanged(settings: Settings, folder: Path) -> None:
     """Note what a recipe's folder was begun with, or check that it still says so.
 
@@ -156,7 +163,7 @@ def _trained(recipe: Recipe, manifest: Path, folder: Path, terms: Terms) -> Row:
     if not look.is_file():
         settings = common_settings(recipe, terms)
         _write_settings(file, settings)
-        answer, _, _ = _maskwise(
+        answer, _ = _maskwise(
             folder, "train", manifest, "--config", file, "--out", run, "--dry-run", "--json"
         )
         speed = json.loads(answer)
@@ -165,10 +172,15 @@ def _trained(recipe: Recipe, manifest: Path, folder: Path, terms: Terms) -> Row:
         _write_settings(file, timed_settings(settings, photos))
         write_json(look, {**speed, "photos_seen": photos})
     seen = json.loads(look.read_text(encoding="utf-8"))
-    _, seconds, memory = _maskwise(
-        folder, "train", manifest, "--config", file, "--out", run, "--json", "--resume"
-    )
-    answer, _, _ = _maskwise(
+    begun, spent = time.perf_counter(), _seconds_before(folder)
+    try:
+        _, memory = _maskwise(
+            folder, "train", manifest, "--config", file, "--out", run, "--json", "--resume"
+        )
+    finally:
+        seconds = spent + time.perf_counter() - begun
+        write_json(folder / _SPENT, seconds)
+    answer, _ = _maskwise(
         folder, "evaluate", run / "last", manifest, "--out", folder / "evaluation", "--json"
     )
     scores: dict[str, Any] = json.loads(answer)
@@ -226,8 +238,8 @@ def _write_settings(path: Path, settings: Settings) -> None:
     write_text(path, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
 
 
-def _maskwise(folder: Path, *words: object) -> tuple[str, float, float]:
-    """Run a command of Maskwise; return what it prints, its seconds and its most memory in GB.
+def _maskwise(folder: Path, *words: object) -> tuple[str, float]:
+    """Run a command of Maskwise; return what it prints and its most memory in GB.
 
     What it says on the way is added to `log.txt` in the folder.
 
@@ -236,7 +248,6 @@ def _maskwise(folder: Path, *words: object) -> tuple[str, float, float]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     log, answer = folder / "log.txt", folder / "answer.json"
-    start = time.perf_counter()
     with log.open("a", encoding="utf-8") as said, answer.open("wb") as printed:
         begin = said.tell()
         process = subprocess.Popen(  # noqa: S603
@@ -254,7 +265,7 @@ def _maskwise(folder: Path, *words: object) -> tuple[str, float, float]:
     if process.returncode:
         raise SettingsError(_last_words(log, begin, process.returncode))
     unit = 1 if sys.platform == "darwin" else 1024
-    return text, time.perf_counter() - start, usage.ru_maxrss * unit / 1e9
+    return text, usage.ru_maxrss * unit / 1e9
 
 
 def _last_words(log: Path, begin: int, code: int) -> str:

@@ -4,6 +4,7 @@ After Cubuk et al., 2019, 'AutoAugment', with Optuna's sampler in place of a con
 people that validate the run itself take no part: a share of the training people scores the trials.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Final, get_args
 
 import optuna
 import polars as pl
+from filelock import FileLock
 
 from maskwise.config import Settings
 from maskwise.data.manifest import read_manifest, write_manifest
@@ -72,11 +74,12 @@ def search_policy(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     inner = out / "manifest.csv"
     study = _open_study(manifest, out, settings, sequences)
-    if not inner.is_file():
-        write_manifest(_inner_manifest(manifest, settings), inner)
-    if _NONE not in study.user_attrs:
-        score = _score(inner, out / "without", settings, None)
-        study.set_user_attr(_NONE, score)
+    with FileLock(out / ".lock"):  # what all trials need is done by one process
+        if not inner.is_file():
+            write_manifest(_inner_manifest(manifest, settings), inner)
+        if _NONE not in study.user_attrs:
+            score = _score(inner, out / "without", settings, None)
+            study.set_user_attr(_NONE, score)
     told(f"without a policy: score {study.user_attrs[_NONE]:.4f}")
 
     def objective(trial: optuna.Trial) -> float:
@@ -139,8 +142,10 @@ def _open_study(manifest: Path, out: Path, settings: Settings, sequences: int) -
         study.set_user_attr(_TERMS, terms)
     elif known != terms:
         raise SettingsError(f"{out} holds a search with other settings or photos; name another")
-    # a search that goes on must not draw again what it drew
-    study.sampler = optuna.samplers.TPESampler(seed=settings.train.seed + len(study.trials))
+    # a search that goes on must not draw again what it drew, nor what another process draws
+    others = any(trial.state == optuna.trial.TrialState.RUNNING for trial in study.trials)
+    seed = settings.train.seed + len(study.trials) + (os.getpid() if others else 0)
+    study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
     return study
 
 

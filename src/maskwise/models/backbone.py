@@ -10,6 +10,7 @@ from typing import Any, Final
 import timm
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from maskwise.config import ModelSettings
 from maskwise.errors import SettingsError, WeightsError
@@ -85,6 +86,8 @@ def input_statistics(backbone: nn.Module) -> tuple[Channels, Channels]:
 def recompute_activations(backbone: nn.Module) -> None:
     """Let a backbone compute activations again in the backward pass, instead of keeping them.
 
+    Statistics of batch norm move once for each step, as without.
+
     Raises:
         SettingsError: it cannot.
     """
@@ -92,6 +95,20 @@ def recompute_activations(backbone: nn.Module) -> None:
         backbone.set_grad_checkpointing(True)  # type: ignore[operator]
     except (AssertionError, AttributeError) as error:
         raise SettingsError("train.recompute: this backbone cannot; set it to false") from error
+    for module in backbone.modules():
+        if isinstance(module, _BatchNorm):
+            module.register_forward_pre_hook(_hold_statistics)
+            module.register_forward_hook(_release_statistics)
+
+
+def _hold_statistics(norm: nn.Module, _: object) -> None:
+    norm.usual_momentum = norm.momentum
+    if torch._C._current_graph_task_id() >= 0:  # a backward pass is under way
+        norm.momentum = 0.0  # type: ignore[assignment]
+
+
+def _release_statistics(norm: nn.Module, *_: object) -> None:
+    norm.momentum = norm.usual_momentum
 
 
 def check_compiler() -> None:

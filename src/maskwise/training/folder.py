@@ -70,6 +70,16 @@ def check_folder(folder: Path, resume: bool, settings: Settings, manifest: Path)
     if digest != file_digest(manifest):
         raise RunError(f"{manifest} has changed since {folder} was begun; start a new run")
     _check_same_settings(folder, settings)
+    if run.get("policy") != _policy_digest(settings):
+        raise RunError(
+            f"{settings.augment.policy} has changed since {folder} was begun; start a new run"
+        )
+
+
+def _policy_digest(settings: Settings) -> str | None:
+    """Return what tells a policy that stands in a file; None for one that has a name."""
+    path = Path(settings.augment.policy).expanduser()
+    return file_digest(path) if path.is_file() else None
 
 
 def _holds_other_things(folder: Path, resume: bool, manifest: Path) -> bool:
@@ -114,6 +124,7 @@ def write_run(folder: Path, settings: Settings, manifest: Path, accelerator: Acc
         folder / "run.json",
         {
             "format": RUN_FORMAT,
+            "policy": _policy_digest(settings),
             "manifest": {"path": str(manifest.resolve()), "sha256": file_digest(manifest)},
             "environment": {
                 "maskwise": __version__,

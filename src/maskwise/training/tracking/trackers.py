@@ -162,9 +162,26 @@ _OTHERS: Final[dict[str, Callable[[Path, Settings], Tracker]]] = {
 
 
 def open_trackers(folder: Path, settings: Settings, step: int) -> list[Tracker]:
-    """Return those who keep a run from a step on: TensorBoard, and those that settings name."""
-    others: list[Tracker] = [_OTHERS[name](folder, settings) for name in settings.track.trackers]
-    return [TensorBoard(folder, step), *others]
+    """Return those who keep a run from a step on: TensorBoard, and those that settings name.
+
+    Raises:
+        SettingsError: one cannot be reached.
+    """
+    return [
+        TensorBoard(folder, step),
+        *[_opened(name, folder, settings) for name in settings.track.trackers],
+    ]
+
+
+def _opened(name: str, folder: Path, settings: Settings) -> Tracker:
+    try:
+        return _OTHERS[name](folder, settings)
+    except Exception as error:  # each raises errors of its own kinds
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SettingsError(
+            f"track: {name} cannot be told ({reason}); mend that, or go on without it: --resume "
+            "'track.trackers=[]'"
+        ) from error
 
 
 def check_trackers(settings: Settings) -> None:
