@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from maskwise.config import Settings
 from maskwise.errors import SettingsError, listed
+from maskwise.storage import write_text
 
 
 def load_settings(
@@ -145,6 +146,15 @@ def setting_values(settings: BaseModel, prefix: str = "") -> dict[str, Any]:
         else:
             values[prefix + name] = plain[name]
     return values
+
+
+def write_settings(path: Path, settings: Settings) -> None:
+    """Write settings to a YAML file that `load_settings` reads.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    write_text(path, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
 
 
 def describe_settings(settings: BaseModel, indent: str = "") -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from maskwise.config import CacheSettings, LabelSettings
 from maskwise.data.cache import open_frames
-from maskwise.data.frames import photo_refs
+from maskwise.data.frames import FrameSource, photo_refs
 from maskwise.data.framing import Framer
 from maskwise.data.targets import Codes, answered_codes, class_codes
 from maskwise.errors import ManifestError, RunError
@@ -25,6 +25,8 @@ from maskwise.models.inference import (
     expected_ages,
     model_probabilities,
 )
+from maskwise.models.network import Network
+from maskwise.transforms.preprocess import Preprocess
 
 _BATCH = 128
 
@@ -71,14 +73,7 @@ def evaluate(
     model.to(target).to(memory_format=torch.channels_last)
     preprocess = info.preprocess
     frames = open_frames(photo_refs(frame), Framer(preprocess, detectors), cache)
-    rows = np.array_split(np.arange(len(frame)), -(-len(frame) // _BATCH))
-    parts = []
-    batches = (torch.from_numpy(batch).to(target) for batch in frames.batches(rows))
-    for part in model_probabilities(model, batches, preprocess):
-        parts.append(part)
-        if progress:
-            progress(len(part.joint))
-    answers = Probabilities.concatenate(parts)
+    answers = answer_frames(model, frames, preprocess, target, progress=progress)
     if not np.isfinite(answers.joint).all():
         raise RunError(f"{model_path} gives no numbers: its training went wrong")
     ages = expected_ages(answers, info.mean_ages)
@@ -87,6 +82,25 @@ def evaluate(
     )
     scores["no_face"] = int(frames.missed.sum())
     return Evaluation(scores, frame, answers, info, labels)
+
+
+def answer_frames(
+    model: Network,
+    frames: FrameSource,
+    preprocess: Preprocess,
+    device: torch.device,
+    amp: str = "no",
+    progress: Callable[[int], None] | None = None,
+) -> Probabilities:
+    """Return a model's answers for all frames, in order; there must be at least one."""
+    rows = np.array_split(np.arange(len(frames)), -(-len(frames) // _BATCH))
+    parts = []
+    batches = (torch.from_numpy(batch).to(device) for batch in frames.batches(rows))
+    for part in model_probabilities(model, batches, preprocess, amp):
+        parts.append(part)
+        if progress:
+            progress(len(part.joint))
+    return Probabilities.concatenate(parts)
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from maskwise.config import Settings
 from maskwise.errors import MaskwiseError, SettingsError, StorageError
 from maskwise.evaluation.report import read_history
 from maskwise.labels import TASKS
 from maskwise.recipes import Recipe, find_recipe
-from maskwise.settings import load_settings
-from maskwise.storage import file_digest, write_json, write_text
+from maskwise.settings import load_settings, write_settings
+from maskwise.storage import file_digest, write_json
 
 _OURS: Final = ("train.epochs", "train.epoch_photos", "train.patience")
 _ALIKE: Final = ("train.val_fold=val", "train.max_photos=0", "labels.task_boundaries=[30, 60]")
@@ -162,14 +160,14 @@ def _trained(recipe: Recipe, manifest: Path, folder: Path, terms: Terms) -> Row:
     look = folder / "look.json"
     if not look.is_file():
         settings = common_settings(recipe, terms)
-        _write_settings(file, settings)
+        write_settings(file, settings)
         answer, _ = _maskwise(
             folder, "train", manifest, "--config", file, "--out", run, "--dry-run", "--json"
         )
         speed = json.loads(answer)
         photos = terms.photos or round(terms.seconds * speed["photos_per_second"])
         photos = max(settings.train.batch_size, photos)
-        _write_settings(file, timed_settings(settings, photos))
+        write_settings(file, timed_settings(settings, photos))
         write_json(look, {**speed, "photos_seen": photos})
     seen = json.loads(look.read_text(encoding="utf-8"))
     begun, spent = time.perf_counter(), _seconds_before(folder)
@@ -232,10 +230,6 @@ def timed_settings(settings: Settings, photos: int) -> Settings:
             "optim": {**settings.optim.model_dump(), **optim},
         }
     )
-
-
-def _write_settings(path: Path, settings: Settings) -> None:
-    write_text(path, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
 
 
 def _maskwise(folder: Path, *words: object) -> tuple[str, float]:

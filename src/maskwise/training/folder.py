@@ -19,13 +19,12 @@ from pathlib import Path
 from typing import Final
 
 import torch
-import yaml
 from accelerate import Accelerator
 
 from maskwise.config import Settings
 from maskwise.errors import RunError, SettingsError, listed
-from maskwise.settings import load_settings, setting_values
-from maskwise.storage import file_digest, remove_leftovers, write_json, write_text
+from maskwise.settings import load_settings, setting_values, write_settings
+from maskwise.storage import file_digest, remove_leftovers, write_json
 from maskwise.version import __version__
 
 RUN_FORMAT: Final = 2
@@ -117,8 +116,7 @@ def write_run(folder: Path, settings: Settings, manifest: Path, accelerator: Acc
         StorageError: the disk is full or the folder cannot be written.
     """
     remove_leftovers(folder)
-    text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
-    write_text(folder / "settings.yaml", text)
+    write_settings(folder / "settings.yaml", settings)
     libraries = ("torch", "timm", "accelerate", "kornia", "numpy", "polars", "pillow")
     write_json(
         folder / "run.json",

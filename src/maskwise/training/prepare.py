@@ -89,11 +89,16 @@ def choose_rows(manifest: Path, settings: Settings) -> RunRows:
     used = np.sort(np.concatenate(rows))
     train_rows, val_rows = (np.flatnonzero(np.isin(used, part)) for part in rows)
     chosen = RunRows(frame[used], train_rows, val_rows)
-    _check_labels(chosen, settings)
+    check_labels(chosen, settings)
     return chosen
 
 
-def _check_labels(rows: RunRows, settings: Settings) -> None:
+def check_labels(rows: RunRows, settings: Settings) -> None:
+    """Check that there is something to learn, and something to score.
+
+    Raises:
+        ManifestError: there is not.
+    """
     trained = training_codes(rows.frame[rows.train], settings.labels)
     if all((trained[task] == UNKNOWN).all() for task in settings.trained_tasks):
         raise ManifestError("no training photo has a label of a task that weighs more than 0")

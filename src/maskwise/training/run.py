@@ -14,7 +14,7 @@ from maskwise.storage import write_text
 from maskwise.training.folder import check_folder, write_run
 from maskwise.training.loop import Trainer
 from maskwise.training.observer import Observer
-from maskwise.training.prepare import RunRows, choose_rows, load_data, note_missed
+from maskwise.training.prepare import RunRows, check_labels, choose_rows, load_data, note_missed
 from maskwise.training.setup import build_model, check_batches, make_accelerator, prepare_settings
 from maskwise.training.tasks import join_tasks, task_settings
 
@@ -54,10 +54,11 @@ def train(
     settings = prepare_settings(settings, told)
     rows = choose_rows(manifest, settings)
     if settings.model.head == "tasks":
-        for task in TASKS:  # what one of them lacks is found before any is trained
-            part = task_settings(settings, task)
-            network = build_model(part, accelerator)[0]
-            check_batches(part, accelerator, choose_rows(manifest, part), network)
+        # what one of them lacks is found before any is trained; their networks are alike
+        parts = [task_settings(settings, task) for task in TASKS]
+        for part in parts:
+            check_labels(rows, part)
+        check_batches(parts[0], accelerator, rows, build_model(parts[0], accelerator)[0])
         begin_run(folder, resume, settings, manifest, accelerator)
         return _train_tasks(manifest, folder, settings, observer, rows, accelerator)
     model, preprocess, origin = build_model(settings, accelerator)

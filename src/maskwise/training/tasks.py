@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from maskwise.config import Settings
@@ -10,15 +9,13 @@ from maskwise.data.cache import open_frames
 from maskwise.data.frames import photo_refs
 from maskwise.data.framing import Framer
 from maskwise.data.targets import task_codes
+from maskwise.evaluation.evaluate import answer_frames
 from maskwise.evaluation.scores import validation_scores
 from maskwise.labels import TASKS
 from maskwise.models.bundle import ModelInfo, load_bundle, save_bundle
-from maskwise.models.inference import Probabilities, model_probabilities
 from maskwise.models.network import TaskModels, part_settings
 from maskwise.training.prepare import RunRows
 from maskwise.transforms.network_input import input_channels
-
-_BATCH = 128
 
 
 def task_settings(settings: Settings, task: str) -> Settings:
@@ -75,10 +72,6 @@ def _score(
     frames = open_frames(
         photo_refs(frame), Framer(info.preprocess, settings.faces.folder), settings.cache
     )
-    chunks = np.array_split(np.arange(len(frame)), -(-len(frame) // _BATCH))
-    batches = (torch.from_numpy(batch).to(device) for batch in frames.batches(chunks))
-    answers = Probabilities.concatenate(
-        model_probabilities(model, batches, info.preprocess, settings.train.amp)
-    )
+    answers = answer_frames(model, frames, info.preprocess, device, settings.train.amp)
     codes = task_codes(frame, settings.labels)
     return validation_scores(codes, answers.joint, answers.tasks)
