@@ -1,8 +1,8 @@
 """All settings, as frozen models with their meaning, range and default."""
 
-from typing import Self
+from collections.abc import Iterator
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from maskwise.config.augment import AugmentSettings, MixSettings
 from maskwise.config.base import Positive, Section
@@ -63,9 +63,6 @@ class Settings(Section):
         weights = self.loss.task_weights.model_dump()
         return [task for task in self.model.tasks if weights[task]]
 
-    @model_validator(mode="after")
-    def _fit_together(self) -> Self:
-        problems = list(contradictions(self))
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
+    def problems(self) -> Iterator[str]:
+        """Yield what cannot stand together, within a section or between two."""
+        yield from contradictions(self)

@@ -1,7 +1,8 @@
 """Settings of random changes to training photos."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -91,23 +92,16 @@ class AugmentSettings(Section):
             return {**dict.fromkeys(_CHANGES, 0), **values}
         return values
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        problems = []
+    def problems(self) -> Iterator[str]:
+        """Yield what cannot stand together."""
         if self.background and self.mattes is None:
-            problems.append("background needs mattes: the folder that data background wrote")
+            yield "background needs mattes: the folder that data background wrote"
         named = [change for group in self.one_of for change in group]
-        problems += [
-            f"one_of names {change} twice" for change in {n for n in named if named.count(n) > 1}
-        ]
-        problems += [
-            f"one_of names {change}, which is off: give {change} a value above 0"
-            for change in dict.fromkeys(named)
-            if not self.acts(change)
-        ]
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
+        for change in dict.fromkeys(named):
+            if named.count(change) > 1:
+                yield f"one_of names {change} twice"
+            if not self.acts(change):
+                yield f"one_of names {change}, which is off: give {change} a value above 0"
 
     def acts(self, change: Change) -> bool:
         """Return whether a change is on."""
@@ -139,14 +133,13 @@ class MixSettings(Section):
     age_gap: NotNegative = 0.0
     """Largest difference of the two ages in years; 0: any, or unknown."""
 
-    @model_validator(mode="after")
-    def _rising(self) -> Self:
+    def problems(self) -> Iterator[str]:
+        """Yield what cannot stand together."""
         low, high = self.cutmix_keep
         if low > high or not low:
-            raise ValueError(f"cutmix_keep must rise from above 0, not {low:g} to {high:g}")
+            yield f"cutmix_keep must rise from above 0, not {low:g} to {high:g}"
         if self.cutmix + self.mixup > 1:
-            raise ValueError("cutmix and mixup are of different photos: together at most 1")
-        return self
+            yield "cutmix and mixup are of different photos: together at most 1"
 
     @property
     def enabled(self) -> bool:

@@ -1,9 +1,10 @@
 """What all settings share."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -19,3 +20,14 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+    def problems(self) -> Iterator[str]:
+        """Yield what cannot stand together in this group, each with what to do."""
+        yield from ()
+
+    @model_validator(mode="after")
+    def _stand_together(self) -> Self:
+        problems = list(self.problems())
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self

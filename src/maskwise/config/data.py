@@ -1,9 +1,10 @@
 """Settings of labels, of the way from a photo to the model's frame, and of the frames kept."""
 
 import os
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from maskwise.config.base import Positive, Section, UserPath
 from maskwise.labels import TASK_BOUNDARIES
@@ -22,23 +23,20 @@ class LabelSettings(Section):
     drop_ages: tuple[AgeSpan, ...] = ()
     """Spans of ages, both ends included, whose age label is not trained on, such as [[57, 59]]."""
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def problems(self) -> Iterator[str]:
+        """Yield what cannot stand together."""
         for name in ("task_boundaries", "train_boundaries"):
             low, high = getattr(self, name)
             if low >= high:
-                raise ValueError(f"{name} must rise, such as [30, 60], not [{low}, {high}]")
+                yield f"{name} must rise, such as [30, 60], not [{low}, {high}]"
         for first, last in self.drop_ages:
             if first > last:
-                raise ValueError(
-                    f"drop_ages: [{first}, {last}] holds no age; write [{last}, {first}]"
-                )
+                yield f"drop_ages: [{first}, {last}] holds no age; write [{last}, {first}]"
         low, high = self.train_boundaries
-        groups = {"under": (0, low - 1), "middle": (low, high - 1), "old": (high, 120)}
-        for name, (first, last) in groups.items():
-            if all(self.drops(age) for age in range(first, last + 1)):
-                raise ValueError(f"drop_ages leaves no age of the {name} group to train on")
-        return self
+        groups = {"young": range(low), "middle": range(low, high), "old": range(high, 121)}
+        for name, ages in groups.items():
+            if ages and all(self.drops(age) for age in ages):
+                yield f"drop_ages leaves no age of the {name} group to train on"
 
     def drops(self, age: int) -> bool:
         """Return whether training leaves this age out."""
@@ -75,11 +73,10 @@ class PreprocessSettings(Section):
     std: tuple[Positive, Positive, Positive] | None = None
     """Likewise; the pixels are divided by it."""
 
-    @model_validator(mode="after")
-    def _eyes_found(self) -> Self:
+    def problems(self) -> Iterator[str]:
+        """Yield what cannot stand together."""
         if self.align and self.detector == "none":
-            raise ValueError("align turns the eyes level, and detector=none finds no eyes")
-        return self
+            yield "align turns the eyes level, and detector=none finds no eyes"
 
 
 class FaceSettings(Section):

@@ -1,8 +1,9 @@
 """Settings of what is minimised."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from maskwise.config.base import NotNegative, PartialShare, Positive, Section
 from maskwise.labels import NUM_CLASSES, TASKS
@@ -20,11 +21,10 @@ class TaskWeights(Section):
     gender: NotNegative = 1.0
     age_group: NotNegative = 1.0
 
-    @model_validator(mode="after")
-    def _some_weight(self) -> Self:
+    def problems(self) -> Iterator[str]:
+        """Yield what cannot stand together."""
         if not (self.mask + self.gender + self.age_group):
-            raise ValueError("at least one task must weigh more than 0")
-        return self
+            yield "at least one task must weigh more than 0"
 
 
 class LossSettings(Section):
@@ -66,22 +66,15 @@ class LossSettings(Section):
     age_regression: NotNegative = 1.0
     """Weight, in the age's loss, of the error in decades, where model.age_regression is on."""
 
-    @model_validator(mode="after")
-    def _whole_lists(self) -> Self:
+    def problems(self) -> Iterator[str]:
+        """Yield what cannot stand together."""
         sizes = {task: len(words) for task, words in TASKS.items()} | {"joint": NUM_CLASSES}
-        problems = [
-            f"class_weight_lists: {output} has {sizes[output]} classes, not {len(weights)}"
-            for output, weights in self.class_weight_lists.items()
-            if len(weights) != sizes[output]
-        ]
-        problems += [
-            f"class_weight_lists: {output} has weights of 0 only"
-            for output, weights in self.class_weight_lists.items()
-            if weights and not any(weights)
-        ]
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
+        for output, weights in self.class_weight_lists.items():
+            size = sizes[output]
+            if len(weights) != size:
+                yield f"class_weight_lists: {output} has {size} classes, not {len(weights)}"
+            if weights and not any(weights):
+                yield f"class_weight_lists: {output} has weights of 0 only"
 
     def terms_of(self, task: str) -> Terms:
         """Return the losses of a task: its own, or else those of every output."""

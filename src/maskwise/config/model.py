@@ -1,8 +1,9 @@
 """Settings of the network."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from maskwise.config.base import NotNegative, PartialShare, Section
 from maskwise.labels import TASKS
@@ -40,28 +41,22 @@ class ModelSettings(Section):
     drop_path: PartialShare = 0.0
     """Stochastic depth of the backbone: share of its blocks that are skipped, in training."""
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        problems = []
+    def problems(self) -> Iterator[str]:
+        """Yield what cannot stand together."""
         if self.dropout_samples > 1 and not self.dropout:
-            problems.append("dropout_samples differ by dropout only: set dropout, such as 0.3, too")
+            yield "dropout_samples differ by dropout only: set dropout, such as 0.3, too"
         if self.head == "single" and (self.age != "classes" or self.age_sees != "none"):
-            problems.append(
-                "the single head has no age head: age and age_sees act on multi and tasks only"
-            )
+            yield "the single head has no age head: age and age_sees act on multi and tasks only"
         if len(set(self.tasks)) < len(self.tasks):
-            problems.append(f"tasks names one twice: {', '.join(self.tasks)}")
+            yield f"tasks names one twice: {', '.join(self.tasks)}"
         if self.head != "multi" and len(self.tasks) < len(TASKS):
-            problems.append(f"head={self.head} is of all tasks: tasks acts on multi only")
+            yield f"head={self.head} is of all tasks: tasks acts on multi only"
         if self.head == "multi":
             seen = {"none": [], "both": ["mask", "gender"]}.get(self.age_sees, [self.age_sees])
             missing = [task for task in seen if task not in self.tasks]
             if missing and "age_group" in self.tasks:
-                problems.append(f"age_sees needs {' and '.join(missing)} among tasks")
+                yield f"age_sees needs {' and '.join(missing)} among tasks"
         if self.head == "tasks" and self.age_sees != "none":
-            problems.append("networks apart see no answers of each other: age_sees needs multi")
+            yield "networks apart see no answers of each other: age_sees needs multi"
         if self.cosine_scale and self.age != "classes":
-            problems.append(f"cosine_scale needs classes, and age={self.age} has none")
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
+            yield f"cosine_scale needs classes, and age={self.age} has none"

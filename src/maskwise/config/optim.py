@@ -1,8 +1,9 @@
 """Settings of the optimizer and of its rate."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from maskwise.config.base import NotNegative, Positive, Section, Share
 
@@ -56,8 +57,7 @@ class ScheduleSettings(Section):
     patience: Annotated[int, Field(ge=0)] = 2
     """Of plateau: epochs without a better score before the rate drops."""
 
-    @model_validator(mode="after")
-    def _falls(self) -> Self:
+    def problems(self) -> Iterator[str]:
+        """Yield what cannot stand together."""
         if self.gamma > 1:
-            raise ValueError(f"gamma {self.gamma:g} would let the rate grow; take 1 or less")
-        return self
+            yield f"gamma {self.gamma:g} would let the rate grow; take 1 or less"

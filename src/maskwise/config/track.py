@@ -1,8 +1,9 @@
 """Settings of who else is told of a run."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from maskwise.config.base import Section
 
@@ -23,8 +24,7 @@ class TrackSettings(Section):
     mistakes: Annotated[int, Field(ge=0, le=256)] = 16
     """Worst wrong answers on validation photos that are pictured each epoch."""
 
-    @model_validator(mode="after")
-    def _once(self) -> Self:
+    def problems(self) -> Iterator[str]:
+        """Yield what cannot stand together."""
         if len(set(self.trackers)) < len(self.trackers):
-            raise ValueError(f"trackers names one twice: {', '.join(self.trackers)}")
-        return self
+            yield f"trackers names one twice: {', '.join(self.trackers)}"

@@ -1,8 +1,9 @@
 """Settings of the training loop."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field
 
 from maskwise.config.base import Section
 
@@ -53,14 +54,9 @@ class TrainSettings(Section):
     max_photos: Annotated[int, Field(ge=0)] = 0
     """Train and validate on a sample of so many photos each, for a quick look; 0 is all."""
 
-    @model_validator(mode="after")
-    def _divides(self) -> Self:
+    def problems(self) -> Iterator[str]:
+        """Yield what cannot stand together."""
         if self.repeat and self.sampling != "all":
-            raise ValueError(
-                f"repeat and sampling={self.sampling} both decide how often a photo comes: set one"
-            )
+            yield f"repeat and sampling={self.sampling} both say how often a photo comes: set one"
         if self.batch_size % self.accumulate:
-            raise ValueError(
-                f"batch_size {self.batch_size} cannot be cut into {self.accumulate} equal parts"
-            )
-        return self
+            yield f"batch_size {self.batch_size} cannot be cut into {self.accumulate} equal parts"
