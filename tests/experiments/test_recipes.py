@@ -144,35 +144,41 @@ def test_a_comparison_that_was_stopped_goes_on(
 ) -> None:
     calls = []
 
-    def stand_in(folder: Path, *words: object) -> tuple[str, float]:
-        calls.append([str(word) for word in words])
+    def stand_in(command: str, folder: Path, *words: object) -> dict[str, object]:
+        calls.append([command, *map(str, words)])
         if "--dry-run" in calls[-1]:
-            return json.dumps({"photos_per_second": 10.0, "parameters": 5}), 1.0
-        if calls[-1][0] == "train":
+            return {"photos_per_second": 10.0, "parameters": 5}
+        if command == "train":
             (folder / "run").mkdir(exist_ok=True)
             (folder / "run" / "run.json").write_text("{}")
             if len(calls) == 2:
                 raise KeyboardInterrupt
-            return "{}", 3.0
+            return {"memory_gb": 3.0}
+        if len(calls) == 4:
+            raise KeyboardInterrupt
         scores = {"macro_f1": 0.5, "macro_f1_interval": [0.4, 0.6]}
-        return json.dumps({"classes": scores, "tasks": dict.fromkeys(
-            ("mask", "gender", "age_group"), scores)}), 1.0  # fmt: skip
+        return {
+            "classes": scores,
+            "tasks": dict.fromkeys(("mask", "gender", "age_group"), scores),
+        }
 
     monkeypatch.setattr(comparing, "_maskwise", stand_in)
     manifest = write_set(tmp_path / "data", train=6, val=3)
     terms = Terms(32, "test_efficientnet", 100.0)
-    with pytest.raises(KeyboardInterrupt):
-        list(compare(["quick"], manifest, tmp_path / "out", terms))
+    for _ in ("while it trains", "while it is scored"):
+        with pytest.raises(KeyboardInterrupt):
+            list(compare(["quick"], manifest, tmp_path / "out", terms))
     [row] = compare(["quick"], manifest, tmp_path / "out", terms)
-    assert [call[0] for call in calls] == ["train", "train", "train", "evaluate"]
+    assert [call[0] for call in calls] == ["train", "train", "train", "evaluate", "evaluate"]
     assert "--resume" in calls[2]
     assert (row.macro_f1, row.photos_seen, row.memory_gb) == (0.5, 1000, 3.0)
     assert asdict(row)["interval"] == (0.4, 0.6)
     assert row.seconds is not None
-    spent = json.loads((tmp_path / "out" / "quick" / "seconds.json").read_text())
-    assert row.seconds == pytest.approx(spent, abs=0.1)
-    (tmp_path / "out" / "quick" / "seconds.json").write_text("100.0")  # of what was stopped
-    (tmp_path / "out" / "quick" / "result.json").unlink()
+    spent = tmp_path / "out" / "quick" / "seconds.json"
+    assert row.seconds == pytest.approx(json.loads(spent.read_text())["seconds"], abs=0.1)
+    spent.write_text('{"seconds": 100.0}')  # of what was stopped
+    for name in ("result.json", "trained.json"):
+        (spent.parent / name).unlink()
     [row] = compare(["quick"], manifest, tmp_path / "out", terms)
     assert row.seconds is not None
     assert 100 <= row.seconds < 105
@@ -185,7 +191,7 @@ def test_a_comparison_that_was_stopped_goes_on(
 def test_recipes_are_scored_alike_and_changed_ones_are_not_mixed_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stand_in(*_: object) -> tuple[str, float]:
+    def stand_in(*_: object) -> dict[str, object]:
         raise SettingsError("it was trained")
 
     monkeypatch.setattr(comparing, "_maskwise", stand_in)
@@ -202,6 +208,9 @@ def test_recipes_are_scored_alike_and_changed_ones_are_not_mixed_up(
     assert "it was changed since" in row.error
     [row] = compare(["age-first"], manifest, out, terms)
     assert row.error == "it learns age_group only, not the 18 classes"
+    waits = own_recipe(tmp_path / "waits.yaml", "schedule: {name: plateau}")
+    [row] = compare([str(waits)], manifest, out, terms)
+    assert "scores of the people that it is compared on" in row.error
     frozen = own_recipe(tmp_path / "frozen.yaml", "optim: {freeze_epochs: 5}\ntrain: {epochs: 20}")
     timed = timed_settings(common_settings(find_recipe(str(frozen)), terms), 100)
     assert timed.optim.freeze_epochs == 2

@@ -1,11 +1,10 @@
 """Recipes side by side: each trained as long, on the same people, and scored on the same others.
 
-Each training is a process of its own, so that its memory can be told and its failure is one row.
+Each training is a process of its own, so that its memory is its own and its failure is one row.
 """
 
 import json
 import math
-import os
 import subprocess
 import sys
 import time
@@ -105,7 +104,7 @@ def _claim(out: Path, manifest: Path, terms: Terms) -> None:
     path = out / "terms.json"
     wanted = json.loads(json.dumps({**asdict(terms), "manifest": file_digest(manifest)}))
     if path.is_file():
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = _read(path)
         changed = [
             f"{name} was {found.get(name)!r}, is {value!r}"
             for name, value in wanted.items()
@@ -126,7 +125,7 @@ def _row(recipe: Recipe, manifest: Path, folder: Path, terms: Terms) -> Row:
     try:
         _check_unchanged(common_settings(recipe, terms), folder)
         if done.is_file():
-            return Row(**json.loads(done.read_text(encoding="utf-8")))
+            return Row(**_read(done))
         row = _trained(recipe, manifest, folder, terms)
     except StorageError:
         raise
@@ -139,7 +138,7 @@ def _row(recipe: Recipe, manifest: Path, folder: Path, terms: Terms) -> Row:
 def _seconds_before(folder: Path) -> float:
     """Return the time that trainings which were stopped have taken."""
     path = folder / _SPENT
-    return float(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else 0.0
+    return float(_read(path)["seconds"]) if path.is_file() else 0.0
 
 
 def _check_unchanged(settings: Settings, folder: Path) -> None:
@@ -151,45 +150,24 @@ def _check_unchanged(settings: Settings, folder: Path) -> None:
     noted, now = folder / "recipe.json", settings.model_dump(mode="json")
     if not noted.is_file():
         write_json(noted, now)
-    elif json.loads(noted.read_text(encoding="utf-8")) != now:
+    elif _read(noted) != now:
         raise SettingsError(f"it was changed since {folder} was begun: name it anew")
 
 
 def _trained(recipe: Recipe, manifest: Path, folder: Path, terms: Terms) -> Row:
-    run, file = folder / "run", folder / "settings.yaml"
-    look = folder / "look.json"
-    if not look.is_file():
-        settings = common_settings(recipe, terms)
-        write_settings(file, settings)
-        answer, _ = _maskwise(
-            folder, "train", manifest, "--config", file, "--out", run, "--dry-run", "--json"
-        )
-        speed = json.loads(answer)
-        photos = terms.photos or round(terms.seconds * speed["photos_per_second"])
-        photos = max(settings.train.batch_size, photos)
-        write_settings(file, timed_settings(settings, photos))
-        write_json(look, {**speed, "photos_seen": photos})
-    seen = json.loads(look.read_text(encoding="utf-8"))
-    begun, spent = time.perf_counter(), _seconds_before(folder)
-    try:
-        _, memory = _maskwise(
-            folder, "train", manifest, "--config", file, "--out", run, "--json", "--resume"
-        )
-    finally:
-        seconds = spent + time.perf_counter() - begun
-        write_json(folder / _SPENT, seconds)
-    answer, _ = _maskwise(
-        folder, "evaluate", run / "last", manifest, "--out", folder / "evaluation", "--json"
-    )
-    scores: dict[str, Any] = json.loads(answer)
+    run, config = folder / "run", folder / "settings.yaml"
+    seen = _look(recipe, manifest, run, config, terms)
+    summary = _summary(manifest, run, config)
+    words = (run / "last", manifest, "--out", folder / "evaluation")
+    scores = _maskwise("evaluate", folder, *words)
     return Row(
         recipe.name,
         recipe.about,
         macro_f1=scores["classes"]["macro_f1"],
         interval=tuple(scores["classes"]["macro_f1_interval"]),
         tasks={task: scores["tasks"][task]["macro_f1"] for task in TASKS},
-        seconds=round(seconds, 1),
-        memory_gb=round(memory, 2),
+        seconds=round(_seconds_before(folder), 1),
+        memory_gb=summary["memory_gb"],
         photos_per_second=seen["photos_per_second"],
         photos_seen=seen["photos_seen"],
         parameters=seen["parameters"],
@@ -197,15 +175,47 @@ def _trained(recipe: Recipe, manifest: Path, folder: Path, terms: Terms) -> Row:
     )
 
 
+def _look(recipe: Recipe, manifest: Path, run: Path, config: Path, terms: Terms) -> dict[str, Any]:
+    """Return what a dry run tells, and `photos_seen`; write the settings of the run."""
+    noted = run.parent / "look.json"
+    if not noted.is_file():
+        settings = common_settings(recipe, terms)
+        write_settings(config, settings)
+        words = (manifest, "--config", config, "--out", run, "--dry-run")
+        look = _maskwise("train", run.parent, *words)
+        photos = terms.photos or round(terms.seconds * look["photos_per_second"])
+        photos = max(settings.train.batch_size, photos)
+        write_settings(config, timed_settings(settings, photos))
+        write_json(noted, {**look, "photos_seen": photos})
+    return _read(noted)
+
+
+def _summary(manifest: Path, run: Path, config: Path) -> dict[str, Any]:
+    """Train, or go on with it; return how it ended."""
+    noted = run.parent / "trained.json"
+    if not noted.is_file():
+        begun, spent = time.perf_counter(), _seconds_before(run.parent)
+        try:
+            words = (manifest, "--config", config, "--out", run, "--resume")
+            write_json(noted, _maskwise("train", run.parent, *words))
+        finally:
+            write_json(run.parent / _SPENT, {"seconds": spent + time.perf_counter() - begun})
+    return _read(noted)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return read
+
+
 def common_settings(recipe: Recipe, terms: Terms) -> Settings:
     """Return a recipe's settings with what is the same for all.
 
     Raises:
-        SettingsError: they do not go together, or it does not learn all tasks.
+        SettingsError: they do not go together; it does not learn all tasks, or its rate follows
+            the scores that it is compared by.
     """
     own = load_settings(None, (), recipe.path)
-    if len(own.model.tasks) < len(TASKS):
-        raise SettingsError(f"it learns {' and '.join(own.model.tasks)} only, not the 18 classes")
     words = list(_ALIKE)
     if terms.size:
         spare = round(own.preprocess.spare * terms.size / own.preprocess.height)
@@ -213,7 +223,16 @@ def common_settings(recipe: Recipe, terms: Terms) -> Settings:
         words.append(f"preprocess.spare={spare}")
     if terms.backbone:
         words.append(f"model.backbone={terms.backbone}")
-    return load_settings(None, [*words, *terms.overrides], recipe.path)
+    settings = load_settings(None, [*words, *terms.overrides], recipe.path)
+    tasks = settings.model.tasks
+    if len(tasks) < len(TASKS):
+        raise SettingsError(f"it learns {' and '.join(tasks)} only, not the 18 classes")
+    if settings.schedule.name == "plateau":
+        raise SettingsError(
+            "schedule.name=plateau would follow the scores of the people that it is compared on; "
+            "give the recipe another schedule, such as step"
+        )
+    return settings
 
 
 def timed_settings(settings: Settings, photos: int) -> Settings:
@@ -232,8 +251,8 @@ def timed_settings(settings: Settings, photos: int) -> Settings:
     )
 
 
-def _maskwise(folder: Path, *words: object) -> tuple[str, float]:
-    """Run a command of Maskwise; return what it prints and its most memory in GB.
+def _maskwise(command: str, folder: Path, *words: object) -> dict[str, Any]:
+    """Run a command of Maskwise; return what it prints as JSON.
 
     What it says on the way is added to `log.txt` in the folder.
 
@@ -241,25 +260,20 @@ def _maskwise(folder: Path, *words: object) -> tuple[str, float]:
         SettingsError: it failed; with what it said last.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    log, answer = folder / "log.txt", folder / "answer.json"
-    with log.open("a", encoding="utf-8") as said, answer.open("wb") as printed:
+    log = folder / "log.txt"
+    with log.open("a", encoding="utf-8") as said:
         begin = said.tell()
-        process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "maskwise", *map(str, words)], stdout=printed, stderr=said
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-m", "maskwise", command, *map(str, words), "--json"],
+            stdout=subprocess.PIPE,
+            stderr=said,
+            encoding="utf-8",
+            check=False,
         )
-        try:
-            _, status, usage = os.wait4(process.pid, 0)
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
-    process.returncode = os.waitstatus_to_exitcode(status)
-    text = answer.read_text(encoding="utf-8")
-    answer.unlink()
-    if process.returncode:
-        raise SettingsError(_last_words(log, begin, process.returncode))
-    unit = 1 if sys.platform == "darwin" else 1024
-    return text, usage.ru_maxrss * unit / 1e9
+    if done.returncode:
+        raise SettingsError(_last_words(log, begin, done.returncode))
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
 
 
 def _last_words(log: Path, begin: int, code: int) -> str:

@@ -1,8 +1,6 @@
 """A look at a run before it begins: its size, its speed, its schedule and a batch of its photos."""
 
-import resource
 import statistics
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from maskwise.data.targets import training_codes
 from maskwise.evaluation.charts import write_rates
 from maskwise.labels import TASKS
 from maskwise.training.checkpoint import Progress
+from maskwise.training.memory import peak_memory_gb
 from maskwise.training.observer import Observer
 from maskwise.training.pictures import batch_tiles
 from maskwise.training.prepare import RunRows, choose_rows, load_data
@@ -78,7 +77,7 @@ def dry_run(manifest: Path, folder: Path, settings: Settings, observer: Observer
     return DryRun(
         parameters=networks * sum(value.numel() for value in parameters),
         trained_parameters=networks * sum(v.numel() for v in parameters if v.requires_grad),
-        memory_gb=round(_memory_gb(accelerator.device), 2),
+        memory_gb=round(peak_memory_gb(accelerator.device), 2),
         photos_per_second=round(speed, 1),
         train_photos=len(rows.train),
         val_photos=len(rows.val),
@@ -143,10 +142,3 @@ def _write_batch(path: Path, stepper: Stepper, part: Part, frames: torch.Tensor)
     rows = part.rows[0]
     photos = stepper.photos(rows, _cut(stepper, part, frames)[0], 0)
     write_sheet(path, batch_tiles(photos, stepper.labels(rows, 0))[:_PICTURES], side=160)
-
-
-def _memory_gb(device: torch.device) -> float:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e9
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

@@ -13,6 +13,7 @@ from maskwise.models.bundle import ModelInfo
 from maskwise.storage import write_text
 from maskwise.training.folder import check_folder, write_run
 from maskwise.training.loop import Trainer
+from maskwise.training.memory import peak_memory_gb
 from maskwise.training.observer import Observer
 from maskwise.training.prepare import RunRows, check_labels, choose_rows, load_data, note_missed
 from maskwise.training.setup import build_model, check_batches, make_accelerator, prepare_settings
@@ -29,6 +30,8 @@ class RunSummary:
     best_score: float
     metrics: dict[str, float]
     """Figures of the best epoch."""
+    memory_gb: float
+    """Most memory that it took: of the accelerator, else of this process."""
 
 
 def train(
@@ -86,6 +89,7 @@ def train(
         done.best_epoch,
         done.best_score or 0.0,
         done.history[done.best_epoch - 1],
+        round(peak_memory_gb(accelerator.device), 2),
     )
 
 
@@ -112,7 +116,8 @@ def _train_tasks(
         write_text(folder / "metrics.jsonl", json.dumps(figures) + "\n")
     accelerator.wait_for_everyone()
     epochs = max(part.epochs for part in parts)
-    return RunSummary(str(folder), epochs, best, figures.get("score", 0.0), figures)
+    memory = max(part.memory_gb for part in parts)
+    return RunSummary(str(folder), epochs, best, figures.get("score", 0.0), figures, memory)
 
 
 def begin_run(
