@@ -321,12 +321,27 @@ def test_weights_that_give_no_numbers_are_no_model(
     assert not (tmp_path / "run" / "best").exists()
 
 
+def test_photos_without_a_fitting_partner_are_told_of(
+    manifest: Path, tmp_path: Path, tiny: list[str]
+) -> None:
+    rows = read_rows(manifest)
+    young = rows.with_columns(age=20, age_group=pl.lit("young"), mask=None)
+    young.write_csv(manifest)
+    mixed = ["mix.cutmix=0.5", "mix.with_old=true", "mix.within_mask=true"]
+    message = refused(manifest, tmp_path / "run", *tiny, *mixed)
+    assert "mix.with_old: no training photo is of the age group old" in message
+    assert "mix.within_mask: no training photo has a mask label" in message
+    assert not (tmp_path / "run").exists()
+
+
 def test_ages_in_years_that_nobody_knows_are_not_learnt(
     manifest: Path, tmp_path: Path, tiny: list[str]
 ) -> None:
     read_rows(manifest).with_columns(age=None).write_csv(manifest)
     message = refused(manifest, tmp_path / "run", *tiny, "model.age_regression=true")
     assert "no training photo has an age in years" in message
+    message = refused(manifest, tmp_path / "run", *tiny, "mix.cutmix=0.5", "mix.age_gap=3")
+    assert "mix.age_gap: no training photo has an age in years" in message
     message = refused(manifest, tmp_path / "run", *tiny, "train.epoch_photos=1")
     assert "leaves 1 photo(s) in a part" in message
     words = ["augment.background=0.5", f"augment.mattes={tmp_path / 'none'}", "cache.limit_gb=0"]

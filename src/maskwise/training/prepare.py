@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from maskwise.config import Settings
+from maskwise.config import MixSettings, Settings
 from maskwise.data.batches import Rows
 from maskwise.data.cache import CachedFrames, open_frames
 from maskwise.data.frames import FrameSource, photo_refs
@@ -19,6 +19,8 @@ from maskwise.data.mattes import matte_path
 from maskwise.data.sampling import Sampler
 from maskwise.data.split import TEST, check_leaks
 from maskwise.data.targets import (
+    Ages,
+    Codes,
     answered_codes,
     group_mean_ages,
     known_ages,
@@ -26,7 +28,7 @@ from maskwise.data.targets import (
     training_codes,
 )
 from maskwise.errors import ManifestError, SettingsError
-from maskwise.labels import UNKNOWN
+from maskwise.labels import UNKNOWN, code_of
 from maskwise.training.data import TrainingData
 from maskwise.training.observer import Observer
 from maskwise.transforms.preprocess import Preprocess
@@ -106,9 +108,27 @@ def check_labels(rows: RunRows, settings: Settings) -> None:
     learns_years = settings.model.age_regression and "age_group" in settings.model.tasks
     if learns_years and np.isnan(years).all():
         raise ManifestError("model.age_regression: no training photo has an age in years to learn")
+    _check_partners(settings.mix, trained, years)
     scored = answered_codes(rows.frame[rows.val], settings.labels, settings.model.tasks)
     if all((codes == UNKNOWN).all() for codes in scored.values()):
         raise ManifestError("no validation photo has a label, so no epoch could be called better")
+
+
+def _check_partners(mix: MixSettings, codes: Codes, ages: Ages) -> None:
+    """Check that photos can be mixed with those that settings ask for."""
+    old = codes["age_group"] == code_of("age_group", "old")
+    fitting = {
+        "with_old": (old, "is of the age group old"),
+        "within_mask": (codes["mask"] != UNKNOWN, "has a mask label"),
+        "age_gap": (~np.isnan(ages), "has an age in years"),
+    }
+    problems = [
+        f"mix.{name}: no training photo {what}, so none can be mixed"
+        for name, (fits, what) in fitting.items()
+        if getattr(mix, name) and not fits.any()
+    ]
+    if problems:
+        raise ManifestError("\n".join(problems))
 
 
 def load_data(
