@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from maskwise.config import TrainSettings
-from maskwise.data.sampling import Sampler, photo_rows
+from maskwise.data.sampling import Sampler
 from maskwise.labels import UNKNOWN
+from maskwise.transforms.augment.numbers import photo_rows
 
 COUNT = 4000
 ROWS = np.arange(100, 100 + COUNT)

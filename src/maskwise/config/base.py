@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -31,3 +31,8 @@ class Section(BaseModel):
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+
+def wrong_values(error: ValidationError) -> list[str]:
+    """Return what is wrong in a file that was read, by key."""
+    return [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]

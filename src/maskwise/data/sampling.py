@@ -8,10 +8,8 @@ from numpy.typing import NDArray
 from maskwise.config import TrainSettings
 from maskwise.data.targets import Codes, class_codes
 from maskwise.labels import TASKS, UNKNOWN
+from maskwise.transforms.augment.numbers import Rows, numbered_rows
 
-Rows = NDArray[np.int64]
-_NUMBERED: Final = 1 << 32
-"""What a row's number rises by each time that its photo comes again in an epoch."""
 _POWER: Final = {"even": 1.0, "sqrt": 0.5}
 
 
@@ -36,7 +34,7 @@ class Sampler:
         A row that comes again has another number each time, of which `photo_rows` is the row; so
         its photo is changed in another way.
         """
-        return _numbered(self._plain_rows(epoch))
+        return numbered_rows(self._plain_rows(epoch))
 
     def _plain_rows(self, epoch: int) -> Rows:
         if self._chances is not None:
@@ -52,22 +50,6 @@ class Sampler:
 
     def _shuffled(self, number: int) -> Rows:
         return np.random.default_rng([self._settings.seed, number, 2]).permutation(self._rows)
-
-
-def photo_rows(numbered: Rows) -> Rows:
-    """Return the rows of numbers that `Sampler.epoch_rows` gave."""
-    return numbered % _NUMBERED
-
-
-def _numbered(rows: Rows) -> Rows:
-    """Return rows to which is added, each time that one comes again, a number that tells it."""
-    order = np.argsort(rows, kind="stable")
-    found = rows[order]
-    first = np.flatnonzero(np.diff(found, prepend=-1))
-    times = np.arange(len(rows)) - np.repeat(first, np.diff(first, append=len(rows)))
-    numbered = rows.copy()
-    numbered[order] += times * _NUMBERED
-    return numbered
 
 
 def _repeats(settings: TrainSettings, codes: Codes, rows: Rows) -> Rows:

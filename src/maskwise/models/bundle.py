@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from maskwise.config import Boundaries, ModelSettings
+from maskwise.config.base import wrong_values
 from maskwise.errors import RunError, listed
 from maskwise.labels import TASKS, age_group_text
 from maskwise.models.network import Network, build_network
@@ -157,5 +158,4 @@ def read_info(folder: Path) -> ModelInfo:
     try:
         return ModelInfo.model_validate(values)
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise RunError(f"{path} is damaged:\n{listed(problems)}") from error
+        raise RunError(f"{path} is damaged:\n{listed(wrong_values(error))}") from error

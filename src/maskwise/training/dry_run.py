@@ -12,7 +12,7 @@ from accelerate import Accelerator
 
 from maskwise.config import Settings
 from maskwise.data.batches import DeviceFrames, Part, epoch_batches, epoch_steps
-from maskwise.data.sampling import Sampler, photo_rows
+from maskwise.data.sampling import Sampler
 from maskwise.data.sheets import write_sheet
 from maskwise.data.targets import training_codes
 from maskwise.evaluation.charts import write_rates
@@ -26,6 +26,7 @@ from maskwise.training.schedule import rate_curve
 from maskwise.training.setup import build_model, check_batches, make_accelerator, prepare_settings
 from maskwise.training.step import Stepper
 from maskwise.training.tasks import task_settings
+from maskwise.transforms.augment.numbers import photo_rows
 
 _WARM_UP: Final = 2
 _TIMED: Final = 6

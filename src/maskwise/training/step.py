@@ -10,7 +10,6 @@ from timm.utils import ModelEmaV3
 
 from maskwise.config import Settings
 from maskwise.data.batches import Part, Rows
-from maskwise.data.sampling import photo_rows
 from maskwise.errors import TrainingError
 from maskwise.models.network import FaceModel
 from maskwise.training.checkpoint import Progress
@@ -22,6 +21,7 @@ from maskwise.training.schedule import Schedule
 from maskwise.transforms.augment.augment import Augment
 from maskwise.transforms.augment.draws import draw
 from maskwise.transforms.augment.mix import Mixer, kept_shares, mix_photos
+from maskwise.transforms.augment.numbers import photo_rows
 from maskwise.transforms.network_input import network_input
 from maskwise.transforms.preprocess import Preprocess
 

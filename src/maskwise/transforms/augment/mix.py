@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 
 from maskwise.config import MixSettings
 from maskwise.labels import TASKS, UNKNOWN
+from maskwise.transforms.augment.numbers import Rows, photo_rows
 
-Rows = NDArray[np.int64]
 _STREAM: Final = 2 << 60
 """Apart from the streams of `draws.draw`."""
-_ROWS: Final = 1 << 32
-"""Numbers of photos count rows below this; see `data.sampling`."""
 _OLD: Final = TASKS["age_group"].index("old")
 
 
@@ -65,7 +63,7 @@ class Mixer:
             event = generator.random()
             if event >= settings.cutmix + settings.mixup:
                 continue
-            partner = self._partner(row % _ROWS, generator)
+            partner = self._partner(photo_rows(row), generator)
             if partner is None:
                 continue
             kept, box = self._cut(generator) if event < settings.cutmix else self._blend(generator)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 from maskwise.config import AugmentSettings
-from maskwise.config.base import Share
+from maskwise.config.base import Share, wrong_values
 from maskwise.errors import SettingsError, listed
 from maskwise.storage import write_text
 from maskwise.transforms.augment.draws import Draws
@@ -57,8 +57,8 @@ def read_policy(path: Path) -> Policy:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"augment.policy: {path} is not YAML: {error}") from error
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise SettingsError(f"augment.policy: {path} is no policy:\n{listed(problems)}") from error
+        problems = listed(wrong_values(error))
+        raise SettingsError(f"augment.policy: {path} is no policy:\n{problems}") from error
 
 
 def write_policy(path: Path, policy: Policy) -> None:
