@@ -49,6 +49,7 @@ REFUSED = {
     "a task's loss of one output": (["model.head=single", "loss.mask={ce: 1}"], "not loss.mask"),
     "joint twice": (["model.head=single", "loss.joint={ce: 1}"], "joint already"),
     "some tasks of a single head": (["model.head=single", "model.tasks=[mask]"], "is of all tasks"),
+    "nesterov at rest": (["optim.name=nesterov", "optim.momentum=0"], "momentum above 0"),
     "a task twice": (["model.tasks=[mask, mask]"], "names one twice"),
     "a task that weighs nothing": (
         ["model.tasks=[mask]", "loss.task_weights.mask=0"],

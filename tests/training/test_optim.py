@@ -101,6 +101,18 @@ def test_every_optimizer_learns_and_resumes(name: str, sam: float, tmp_path: Pat
     assert float(backward(model)) < before
 
 
+def test_momentum_acts_on_those_that_have_it() -> None:
+    moved = {}
+    for name in NAMES:
+        ends = []
+        for momentum in (0.1, 0.9):
+            model = tiny_model()
+            steps(model.eval(), build(model, name=name, momentum=momentum, lr=0.01), 3)
+            ends.append(torch.cat([value.detach().flatten() for value in model.parameters()]))
+        moved[name] = not torch.equal(*ends)
+    assert {name for name in moved if moved[name]} == {"sgd", "nesterov", "sgdp", "madgrad", "muon"}
+
+
 def test_sam_of_a_worked_case() -> None:
     """A step on 2 w^2 from w = 1: the gradient is that at w + rho, so 4 (1 + rho)."""
     model = tiny_model()

@@ -126,6 +126,19 @@ def test_a_backbone_thaws_after_its_epochs(
     assert not torch.equal(seen[1], seen[2])
 
 
+def test_weights_that_sam_tries_out_do_not_count_in_the_statistics(
+    manifest: Path, tmp_path: Path, tiny: list[str]
+) -> None:
+    words = [*tiny, "train.epochs=1", "train.ema=0", "optim.name=sgd", "optim.lr=1e-6"]
+    invoke(manifest, tmp_path / "plain", *words)
+    invoke(manifest, tmp_path / "sam", *words, "optim.sam=1e-6")
+    plain, sam = weights(tmp_path / "plain"), weights(tmp_path / "sam")
+    means = [key for key in plain if key.endswith("running_mean")]
+    assert means
+    for key in means:
+        torch.testing.assert_close(plain[key], sam[key], rtol=1e-3, atol=1e-4)
+
+
 def test_training_stops_when_the_score_does_not_rise(
     manifest: Path, tmp_path: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,11 @@ class OptimSettings(Section):
     clip_norm: NotNegative = 5.0
     """Largest norm of the gradient; 0 does not clip."""
 
+    def problems(self) -> Iterator[str]:
+        """Yield what cannot stand together."""
+        if self.name == "nesterov" and not self.momentum:
+            yield "nesterov looks ahead along its momentum: set momentum above 0, or take sgd"
+
 
 class ScheduleSettings(Section):
     """How the rate moves over the run, from step to step, as a share of its peak."""
