@@ -14,7 +14,7 @@ from maskwise.errors import SettingsError
 from maskwise.experiments import compare as comparing
 from maskwise.experiments.compare import Terms, common_settings, compare, timed_settings
 from maskwise.recipes import all_recipes, find_recipe
-from maskwise.settings import load_settings
+from maskwise.settings import load_settings, setting_values
 
 NAMES = [recipe.name for recipe in all_recipes()]
 SMALL = ("model.pretrained=none", "preprocess.height=64", "preprocess.width=64",
@@ -243,3 +243,16 @@ def test_a_folder_of_other_things_and_a_name_twice_are_refused(tmp_path: Path) -
     result = CliRunner().invoke(app, ["compare", "quick", "--on", str(manifest), "--budget", "20"])
     assert result.exit_code == 2
     assert "expected a time such as 90s, 20m or 2h" in result.output
+
+
+def test_ablations_differ_from_best_in_one_piece() -> None:
+    best = setting_values(load_settings(None, (), find_recipe("best").path))
+    files = sorted((Path(__file__).parents[2] / "benchmarks" / "ablation").glob("*.yaml"))
+    changed = {}
+    for file in files:
+        own = setting_values(load_settings(None, (), file))
+        changed[file.stem] = {key.split(".")[0] for key in own if own[key] != best[key]}
+    assert all(len(sections) == 1 for sections in changed.values()), changed
+    assert set.union(*changed.values()) == {
+        "preprocess", "model", "loss", "optim", "augment", "train"
+    }  # fmt: skip
