@@ -34,6 +34,7 @@ from maskwise.data.split import TEST, TRAIN, VAL, split_manifest
 from maskwise.evaluation.evaluate import evaluate
 from maskwise.evaluation.metrics import balanced_accuracy, confusion_matrix, recalls
 from maskwise.labels import TASKS, code_of
+from maskwise.models.ensemble import load_classifier
 from maskwise.settings import load_settings
 from maskwise.training.display import TrainingDisplay
 from maskwise.training.run import train
@@ -70,8 +71,8 @@ def cross_validated(
 
 def answered(model: Path, frame: pl.DataFrame, cache: CacheSettings) -> Codes:
     """Return the state (N,) that a model answers for each photo."""
-    evaluation = evaluate(model, frame, cache, samples=10)
-    answers: Codes = evaluation.answers.tasks["mask"].argmax(axis=1).astype(np.int64)
+    evaluation = evaluate(load_classifier(model), frame, cache, samples=10)
+    answers: Codes = evaluation.answered.probabilities.tasks["mask"].argmax(axis=1).astype(np.int64)
     return answers
 
 

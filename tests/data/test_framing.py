@@ -28,6 +28,8 @@ from maskwise.data.manifest import manifest_from_rows, read_manifest, write_mani
 from maskwise.errors import DetectorError, MaskwiseError
 from maskwise.evaluation import evaluate as evaluation
 from maskwise.labels import MaskState
+from maskwise.models.classifier import NetworkClassifier
+from maskwise.models.ensemble import load_classifier
 from maskwise.models.inference import model_probabilities
 from maskwise.prediction.predictor import Predictor
 from maskwise.training import prepare, step, validate
@@ -125,30 +127,28 @@ class Seen:
         self.told[name] = result.stderr
 
     def evaluate(self, **cache: Any) -> None:
-        kept = []
-        answer = model_probabilities
-
-        def seen_answer(model: Any, batches: Any, *rest: Any) -> Any:
-            kept.extend(batches)
-            return answer(model, kept, *rest)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(evaluation, "model_probabilities", seen_answer)
-            settings = CacheSettings(folder=self.folder / "other", workers=0, **cache)
-            evaluation.evaluate(self.run, read_manifest(self.manifest), settings, samples=10)
-        self.frames[f"evaluation {cache}"] = np.concatenate([batch.numpy() for batch in kept])
+        settings = CacheSettings(folder=self.folder / "other", workers=0, **cache)
+        model = load_classifier(self.run)
+        rows = read_manifest(self.manifest)
+        self._answered(
+            f"evaluation {cache}", lambda: evaluation.evaluate(model, rows, settings, samples=10)
+        )
 
     def predict(self, name: str, ask: Callable[[Predictor], object]) -> None:
-        kept: list[Pixels] = []
-        answer = Predictor.probabilities
+        self._answered(name, lambda: ask(Predictor.load(self.run, "cpu")))
 
-        def seen_answer(predictor: Predictor, batches: Any) -> Any:
-            kept.extend(batches)
-            return answer(predictor, batches)
+    def _answered(self, name: str, ask: Callable[[], object]) -> None:
+        """Keep the frames that the model is given."""
+        kept: list[Pixels] = []
+        answer = NetworkClassifier.answer
+
+        def seen_answer(model: NetworkClassifier, frames: Any, *rest: Any) -> Any:
+            kept.extend(batch.numpy() for batch in frames.values())
+            return answer(model, frames, *rest)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Predictor, "probabilities", seen_answer)
-            ask(Predictor.load(self.run, "cpu"))
+            patch.setattr(NetworkClassifier, "answer", seen_answer)
+            ask()
         self.frames[name] = np.concatenate(kept)
 
 
@@ -205,7 +205,7 @@ def test_frames_are_equal_to_the_pixel_in_every_use(seen: Seen) -> None:
 
 def test_frames_show_the_face_that_was_found(seen: Seen) -> None:
     """Or all could be equal, and all be the photo's centre."""
-    settings = Predictor.load(seen.run, "cpu").preprocess
+    settings = next(iter(Predictor.load(seen.run, "cpu").framers.values())).preprocess
     plain = Preprocess(**{**settings.model_dump(), "detector": "none", "align": False})
     level = Preprocess(**{**settings.model_dump(), "align": False})
     for number, ref in enumerate(seen.refs):

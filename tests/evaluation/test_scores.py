@@ -10,6 +10,7 @@ from maskwise.data.manifest import manifest_from_rows
 from maskwise.data.targets import class_codes, task_codes
 from maskwise.evaluation.scores import evaluation_scores, validation_scores
 from maskwise.labels import TASKS
+from maskwise.models.probabilities import Probabilities
 
 COUNT = 60
 
@@ -45,7 +46,8 @@ def test_figures_equal_scikit_learn_on_known_labels() -> None:
     rows, tasks, labels = frame(), answers(), LabelSettings()
     joint = joint_of(tasks)
     ages = np.full(COUNT, 40.0)
-    scores = evaluation_scores(rows, labels, joint, tasks, ages, samples=50)
+    found = Probabilities(joint, tasks, np.full(COUNT, np.nan))
+    scores = evaluation_scores(rows, labels, found, joint.argmax(1), ages, samples=50)
     codes = task_codes(rows, labels)
     for task in TASKS:
         known = codes[task] >= 0

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from conftest import write_set
-from maskwise.models.inference import empty_probabilities
+from maskwise.models.probabilities import empty_probabilities
 from maskwise.training.validate import assembled
 
 SETTINGS = [

@@ -3,10 +3,10 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -16,11 +16,22 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+_T = TypeVar("_T")
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
 Detectors = Annotated[
     Path | None,
     typer.Option(help="Folder of YuNet's file; else $MASKWISE_DETECTORS, or the user's cache."),
+]
+ViewsName = Annotated[
+    str,
+    typer.Option(
+        "--views", help="Looks at each photo, averaged: 1, flip, 4, 8, or random:N as in training."
+    ),
+]
+ViewsVote = Annotated[
+    Literal["soft", "hard"],
+    typer.Option(help="Views' mean of probabilities (soft), or vote of answers (hard)."),
 ]
 ManifestPath = Annotated[Path, typer.Argument(metavar="MANIFEST", help="A .csv or .parquet file.")]
 Run = Annotated[
@@ -72,13 +83,20 @@ def processes(workers: int) -> int:
 
 
 @contextmanager
-def photo_bar(what: str, total: int) -> "Iterator[Callable[[int], None]]":
+def photo_bar(what: str, total: int | None) -> "Iterator[Callable[[int], None]]":
     """Show a progress bar over photos; yield the function that advances it."""
     from maskwise.progress import photo_progress
 
     with photo_progress(console()) as progress:
         task = progress.add_task(what, total=total)
         yield lambda photos: progress.advance(task, photos)
+
+
+def advancing(items: "Iterable[_T]", advance: "Callable[[int], None]") -> "Iterator[_T]":
+    """Yield items, and advance a bar by one with each."""
+    for item in items:
+        advance(1)
+        yield item
 
 
 def output_folder() -> Path | None:

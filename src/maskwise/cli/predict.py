@@ -12,6 +12,9 @@ from maskwise.cli.output import (
     Detectors,
     Device,
     Run,
+    ViewsName,
+    ViewsVote,
+    advancing,
     output_folder,
     photo_bar,
     print_json,
@@ -37,6 +40,8 @@ def predict(
     ] = None,
     device: Device = "auto",
     detectors: Detectors = None,
+    views: ViewsName = "1",
+    views_vote: ViewsVote = "soft",
     workers: Annotated[int, typer.Option(help="Processes that decode.")] = -1,
     as_json: AsJson = False,
 ) -> None:
@@ -53,16 +58,15 @@ def predict(
         default = path_or_variable(None, "SM_CHANNEL_EVAL", "the photos")
         photos = [evaluation_photos(default)]
     found = find_photos(photos, folder)
-    predictor = Predictor.load(run, device, detectors)
+    predictor = Predictor.load(run, device, detectors, views, views_vote)
+    if predictor.looks > 1:
+        typer.echo(f"{predictor.looks} networks' looks at each photo", err=True)
     refs = [photo for _, photo in found]
     names = [name for name, _ in found]
-    count = processes(workers)
     output = output_folder()
     out = out or (output / "predictions.csv" if output else None)
     with photo_bar("predicting", len(refs)) as advance:
-        answers = _advancing(
-            predictor.predict_files(refs, names, count if len(refs) > 64 else 0), advance
-        )
+        answers = advancing(predictor.predict_files(refs, names, processes(workers)), advance)
         summary = _write_answers(answers, out, as_json)
     if as_json and out:
         print_json(summary)
@@ -75,12 +79,6 @@ def predict(
             f"error: {len(summary['errors'])} of {len(refs)} photos could not be read", err=True
         )
         raise typer.Exit(2)
-
-
-def _advancing(answers: "Iterable[Prediction]", advance: Any) -> "Iterable[Prediction]":
-    for answer in answers:
-        advance(1)
-        yield answer
 
 
 def _write_answers(

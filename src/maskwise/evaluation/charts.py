@@ -37,6 +37,24 @@ def confusion_chart(confusion: Sequence[Sequence[int]], names: Sequence[str], ti
     return _svg(figure)
 
 
+def risk_chart(points: Sequence[Mapping[str, float]], unsure_below: float) -> str:
+    """Return accuracy by the share of photos answered, the surest first.
+
+    A dot marks the share whose confidence reaches `unsure_below`.
+    """
+    figure, axes = _figure(4.2, 3.0)
+    shares = [point["coverage"] for point in points]
+    axes.plot(shares, [point["accuracy"] for point in points], color=_BLUE, linewidth=1.4)
+    sure = [point for point in points if point["confidence"] >= unsure_below]
+    if unsure_below and sure:
+        axes.scatter([sure[-1]["coverage"]], [sure[-1]["accuracy"]], color=_ORANGE, s=30, zorder=3)
+    axes.set(xlim=(0, 1.02))
+    axes.set_xlabel("share of photos answered", fontsize=8)
+    axes.set_ylabel("accuracy, 18 classes", fontsize=8)
+    axes.set_title("when the unsure are left out", fontsize=9)
+    return _svg(figure)
+
+
 def reliability_chart(bins: Sequence[Mapping[str, float]], title: str) -> str:
     """Return a reliability diagram: accuracy against confidence, dots sized by photos."""
     figure, axes = _figure(3.2, 3.0)
@@ -96,6 +114,27 @@ def bars_chart(labels: Sequence[str], values: Sequence[float], title: str) -> st
     axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right", fontsize=7)
     axes.set_title(title, fontsize=9)
     return _svg(figure)
+
+
+def points_chart(points: Sequence[tuple[object, float]], title: str) -> str:
+    """Return a dot for each value and its score; values that are no numbers stand side by side."""
+    figure, axes = _figure(3.2, 2.6)
+    numbers = [value for value, _ in points if _is_number(value)]
+    if len(numbers) == len(points):
+        positions = [float(value) for value in numbers]  # type: ignore[arg-type]
+        if min(positions) > 0 and max(positions) > 50 * min(positions):
+            axes.set_xscale("log")
+    else:
+        names = sorted({str(value) for value, _ in points})
+        positions = [float(names.index(str(value))) for value, _ in points]
+        axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=7)
+    axes.scatter(positions, [score for _, score in points], color=_BLUE, s=12)
+    axes.set_title(title, fontsize=9)
+    return _svg(figure)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def write_rates(path: Path, rates: Sequence[float]) -> None:

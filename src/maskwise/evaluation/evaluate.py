@@ -17,18 +17,31 @@ from maskwise.data.framing import Framer
 from maskwise.data.targets import Codes, answered_codes, class_codes
 from maskwise.errors import ManifestError, RunError
 from maskwise.evaluation.scores import evaluation_scores
+from maskwise.evaluation.tables import class_columns
 from maskwise.labels import TASKS, UNKNOWN
-from maskwise.models.bundle import ModelInfo, load_bundle
-from maskwise.models.inference import (
-    Probabilities,
-    choose_device,
-    expected_ages,
-    model_probabilities,
-)
+from maskwise.models.classifier import Classifier
+from maskwise.models.inference import choose_device, model_probabilities
 from maskwise.models.network import Network
+from maskwise.models.probabilities import Probabilities, expected_ages
+from maskwise.models.views import Views
 from maskwise.transforms.preprocess import Preprocess
 
 _BATCH = 128
+_PLAIN = Views()
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a model says of N photos."""
+
+    probabilities: Probabilities
+    """Calibrated."""
+    classes: NDArray[np.int64]
+    """(N,) answered classes, 0..17."""
+    unsure: NDArray[np.bool_]
+    """(N,) answers whose class is less likely than the model's decision asks for."""
+    missed: NDArray[np.bool_]
+    """(N,) photos in which a face was looked for and none found."""
 
 
 @dataclass(frozen=True)
@@ -37,19 +50,20 @@ class Evaluation:
 
     scores: dict[str, Any]
     frame: pl.DataFrame
-    answers: Probabilities
-    info: ModelInfo
+    answered: Answered
+    model: Classifier
     labels: LabelSettings
 
 
 def evaluate(
-    model_path: Path,
+    model: Classifier,
     frame: pl.DataFrame,
     cache: CacheSettings,
     device: str = "auto",
     samples: int = 1000,
     detectors: Path | None = None,
     progress: Callable[[int], None] | None = None,
+    views: Views = _PLAIN,
 ) -> Evaluation:
     """Answer every row of a manifest once and score the answers.
 
@@ -59,29 +73,61 @@ def evaluate(
 
     Raises:
         ManifestError: there are no rows, none has a label, or photos cannot be decoded.
-        RunError: there is no model, or a damaged one.
+        RunError: the model gives no numbers.
         DetectorError: the face detector that the model was trained with cannot be had.
     """
-    model, info = load_bundle(model_path, partly=True)
-    labels = LabelSettings(
-        task_boundaries=info.task_boundaries, train_boundaries=info.task_boundaries
-    )
-    codes = answered_codes(frame, labels, info.model.tasks)
+    labels = LabelSettings(task_boundaries=model.boundaries, train_boundaries=model.boundaries)
+    codes = answered_codes(frame, labels, model.tasks)
     if all((values == UNKNOWN).all() for values in codes.values()):
         raise ManifestError("no row to evaluate carries a label that the model answers")
-    target = choose_device(device)
-    model.to(target).to(memory_format=torch.channels_last)
-    preprocess = info.preprocess
-    frames = open_frames(photo_refs(frame), Framer(preprocess, detectors), cache)
-    answers = answer_frames(model, frames, preprocess, target, progress=progress)
-    if not np.isfinite(answers.joint).all():
-        raise RunError(f"{model_path} gives no numbers: its training went wrong")
-    ages = expected_ages(answers, info.mean_ages)
+    answered = answer_rows(model, frame, cache, device, detectors, progress, views)
+    found = answered.probabilities
+    ages = expected_ages(found, model.mean_ages)
     scores = evaluation_scores(
-        frame, labels, answers.joint, answers.tasks, ages, samples, answered=info.model.tasks
+        frame, labels, found, answered.classes, ages, samples, answered=model.tasks
     )
-    scores["no_face"] = int(frames.missed.sum())
-    return Evaluation(scores, frame, answers, info, labels)
+    scores["no_face"] = int(answered.missed.sum())
+    scores["unsure"] = int(answered.unsure.sum())
+    scores["unsure_below"] = model.decision.unsure_below
+    return Evaluation(scores, frame, answered, model, labels)
+
+
+def answer_rows(
+    model: Classifier,
+    frame: pl.DataFrame,
+    cache: CacheSettings,
+    device: str = "auto",
+    detectors: Path | None = None,
+    progress: Callable[[int], None] | None = None,
+    views: Views = _PLAIN,
+) -> Answered:
+    """Return a model's answers for the rows of a manifest, in order; there must be at least one.
+
+    Raises:
+        ManifestError: photos cannot be decoded.
+        RunError: the model gives no numbers.
+        DetectorError: the face detector that the model was trained with cannot be had.
+    """
+    target = choose_device(device)
+    model.place(target)
+    photos = photo_refs(frame)
+    framed = {
+        key: open_frames(photos, Framer(preprocess, detectors), cache)
+        for key, preprocess in model.preprocesses.items()
+    }
+    parts = []
+    rows = np.array_split(np.arange(len(frame)), -(-len(frame) // _BATCH))
+    for batches in zip(*[frames.batches(rows) for frames in framed.values()], strict=True):
+        tensors = [torch.from_numpy(batch).to(target) for batch in batches]
+        parts.append(model.answer(dict(zip(framed, tensors, strict=True)), views))
+        if progress:
+            progress(len(tensors[0]))
+    raw = Probabilities.concatenate(parts)
+    if not np.isfinite(raw.joint).all():
+        raise RunError("the model gives no numbers: its training went wrong")
+    found = model.decision.calibrated(raw)
+    missed = np.logical_or.reduce([frames.missed for frames in framed.values()])
+    return Answered(found, model.decision.classes(found), model.decision.unsure(found), missed)
 
 
 def answer_frames(
@@ -90,17 +136,11 @@ def answer_frames(
     preprocess: Preprocess,
     device: torch.device,
     amp: str = "no",
-    progress: Callable[[int], None] | None = None,
 ) -> Probabilities:
-    """Return a model's answers for all frames, in order; there must be at least one."""
+    """Return a network's probabilities for all frames, in order; there must be at least one."""
     rows = np.array_split(np.arange(len(frames)), -(-len(frames) // _BATCH))
-    parts = []
     batches = (torch.from_numpy(batch).to(device) for batch in frames.batches(rows))
-    for part in model_probabilities(model, batches, preprocess, amp):
-        parts.append(part)
-        if progress:
-            progress(len(part.joint))
-    return Probabilities.concatenate(parts)
+    return Probabilities.concatenate(model_probabilities(model, batches, preprocess, amp))
 
 
 @dataclass(frozen=True)
@@ -119,7 +159,7 @@ def worst_mistakes(evaluation: Evaluation, per_task: int = 12) -> list[Mistake]:
     codes = _codes(evaluation)
     mistakes = []
     for task, words in TASKS.items():
-        probabilities = evaluation.answers.tasks[task]
+        probabilities = evaluation.answered.probabilities.tasks[task]
         answer = probabilities.argmax(axis=1)
         confidence = probabilities.max(axis=1)
         wrong = np.flatnonzero((codes[task] != UNKNOWN) & (codes[task] != answer))
@@ -132,18 +172,18 @@ def worst_mistakes(evaluation: Evaluation, per_task: int = 12) -> list[Mistake]:
 def answers_table(evaluation: Evaluation) -> pl.DataFrame:
     """Return photo, true class, answered class and the 18 probabilities of every row."""
     truth: NDArray[np.int64] = class_codes(_codes(evaluation))
-    joint = evaluation.answers.joint
+    joint = evaluation.answered.probabilities.joint
     return pl.DataFrame(
         {
             "photo": evaluation.frame["photo"],
             "box": evaluation.frame["box"],
             "truth": pl.Series(truth).replace(UNKNOWN, None),
-            "ans": joint.argmax(axis=1),
-            **{f"p{number}": joint[:, number] for number in range(joint.shape[1])},
+            "ans": evaluation.answered.classes,
+            "unsure": evaluation.answered.unsure,
+            **class_columns(joint),
         }
     )
 
 
 def _codes(evaluation: Evaluation) -> Codes:
-    tasks = evaluation.info.model.tasks
-    return answered_codes(evaluation.frame, evaluation.labels, tasks)
+    return answered_codes(evaluation.frame, evaluation.labels, evaluation.model.tasks)

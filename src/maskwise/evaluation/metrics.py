@@ -13,6 +13,7 @@ from maskwise.labels import UNKNOWN
 
 Confusion = NDArray[np.int64]
 _BINS: Final = 15
+_SHARES: Final = 20
 
 
 def confusion_matrix(
@@ -99,6 +100,28 @@ def expected_calibration_error(bins: list[dict[str, float]]) -> float:
     photos = sum(entry["photos"] for entry in bins)
     gaps = (entry["photos"] * abs(entry["confidence"] - entry["accuracy"]) for entry in bins)
     return float(sum(gaps) / max(photos, 1))
+
+
+def risk_coverage(
+    right: NDArray[np.bool_], confidence: NDArray[np.floating]
+) -> list[dict[str, float]]:
+    """Return what answering only the surest photos is worth, for 20 shares of them.
+
+    Each entry has the share answered (coverage), the least confidence among these, and their
+    accuracy (El-Yaniv & Wiener, 2010, 'Selective Classification', section 2). Empty for no photos.
+    """
+    order = np.argsort(-confidence, kind="stable")
+    accuracy_so_far = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
+    last = [max(1, round(len(order) * step / _SHARES)) - 1 for step in range(1, _SHARES + 1)]
+    return [
+        {
+            "coverage": (place + 1) / len(order),
+            "confidence": float(confidence[order[place]]),
+            "accuracy": float(accuracy_so_far[place]),
+        }
+        for place in last
+        if len(order)
+    ]
 
 
 def bootstrap_interval(

@@ -16,6 +16,7 @@ from maskwise.evaluation.charts import (
     confusion_chart,
     curves_chart,
     reliability_chart,
+    risk_chart,
 )
 from maskwise.labels import TASKS
 from maskwise.storage import write_text
@@ -142,4 +143,11 @@ def _charts(scores: dict[str, Any], history: Sequence[dict[str, float]]) -> dict
                 "validation",
             ),
         ]
-    return {"confusions": confusions, "reliabilities": reliabilities, "curves": curves}
+    points = scores["risk_coverage"]
+    risks = [risk_chart(points, scores["unsure_below"])] if points else []
+    return {
+        "confusions": confusions,
+        "reliabilities": reliabilities,
+        "curves": curves,
+        "risks": risks,
+    }

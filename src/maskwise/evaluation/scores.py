@@ -21,8 +21,10 @@ from maskwise.evaluation.metrics import (
     macro_f1_of_true,
     recalls,
     reliability_bins,
+    risk_coverage,
 )
 from maskwise.labels import NUM_CLASSES, TASKS, UNKNOWN, class_names
+from maskwise.models.probabilities import Probabilities
 
 Tasks = dict[str, NDArray[np.floating]]
 _SCORES: dict[str, Callable[[Confusion], float]] = {
@@ -63,8 +65,8 @@ def validation_scores(
 def evaluation_scores(
     frame: pl.DataFrame,
     labels: LabelSettings,
-    joint: NDArray[np.floating],
-    tasks: Tasks,
+    found: Probabilities,
+    answers: NDArray[np.int64],
     ages: NDArray[np.floating],
     samples: int = 1000,
     seed: int = 0,
@@ -72,7 +74,7 @@ def evaluation_scores(
 ) -> dict[str, Any]:
     """Return every figure of an evaluation over the rows of a manifest.
 
-    `joint` is (N, 18), `tasks` holds (N, 3), (N, 2), (N, 3), `ages` the expected ages (N,).
+    `found` is of N photos, `answers` their classes (N,), `ages` the expected ages (N,).
     Intervals are 95 %, from `samples` bootstrap samples of people. Tasks that are not `answered`
     are not scored.
     """
@@ -90,7 +92,7 @@ def evaluation_scores(
         }
 
     result: dict[str, Any] = {"photos": len(frame), "people": frame["person"].n_unique()}
-    truth, answers = class_codes(codes), joint.argmax(axis=1)
+    truth, joint, tasks = class_codes(codes), found.joint, found.tasks
     result["classes"] = (
         _summary(truth, answers, class_names(labels.task_boundaries))
         | intervals(truth, answers, NUM_CLASSES)
@@ -102,9 +104,12 @@ def evaluation_scores(
         | _calibration(codes[task], tasks[task])
         for task, words in TASKS.items()
     }
+    known = truth != UNKNOWN
+    confidence = joint[np.arange(len(joint)), answers]
+    result["risk_coverage"] = risk_coverage((answers == truth)[known], confidence[known])
     result["age"] = _age_error(frame, ages, "age_group" in answered)
     result["groups"] = {
-        column: _by_group(frame[column], codes, joint, tasks)
+        column: _by_group(frame[column], codes, found, answers)
         for column in ("gender", "age_group", "mask", "source")
     }
     return result
@@ -141,7 +146,7 @@ def _age_error(frame: pl.DataFrame, ages: NDArray[np.floating], answered: bool) 
 
 
 def _by_group(
-    column: pl.Series, codes: Codes, joint: NDArray[np.floating], tasks: Tasks
+    column: pl.Series, codes: Codes, found: Probabilities, answers: NDArray[np.int64]
 ) -> dict[str, dict[str, float]]:
     """Return photos and scores for each word of a column; unknown words are left out.
 
@@ -153,13 +158,12 @@ def _by_group(
         inside = {task: values[rows] for task, values in codes.items()}
         if all((values == UNKNOWN).all() for values in inside.values()):
             continue
-        scores = validation_scores(
-            inside, joint[rows], {task: values[rows] for task, values in tasks.items()}
-        )
-        truth = class_codes(inside)
-        classes = confusion_matrix(truth, joint[rows].argmax(axis=1), NUM_CLASSES)
+        part = found.take(rows)
+        scores = validation_scores(inside, part.joint, part.tasks)
+        classes = confusion_matrix(class_codes(inside), answers[rows], NUM_CLASSES)
         if classes.any():
             scores["macro_f1"] = macro_f1_of_true(classes)
+            scores["accuracy"] = accuracy(classes)
         scores.pop("score")
         groups[str(word)] = {"photos": len(rows), **scores}
     return groups

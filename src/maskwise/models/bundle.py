@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from maskwise.config import Boundaries, ModelSettings
+from maskwise.config import AugmentSettings, Boundaries, ModelSettings
 from maskwise.config.base import wrong_values
 from maskwise.errors import RunError, listed
 from maskwise.labels import TASKS, age_group_text
@@ -58,6 +58,8 @@ class ModelInfo(BaseModel):
     metrics: dict[str, float] = {}
     val_fold: str = "val"
     """The fold of the manifest that validated it."""
+    augment: AugmentSettings | None = None
+    """The changes to training photos that random views draw from."""
 
     @model_validator(mode="after")
     def _usable(self) -> Self:

@@ -1,58 +1,75 @@
-"""A trained model that answers photos."""
+"""A trained model, or an ensemble, that answers photos."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Self, overload
+from typing import Literal, Self, overload
 
 import numpy as np
 import torch
 from PIL import Image
 
-from maskwise.data.frames import Frames, PhotoRef, decode_in_order
+from maskwise.data.frames import PhotoRef, decode_in_order
 from maskwise.data.framing import Framed, Framer
 from maskwise.errors import PhotoError
 from maskwise.labels import TASKS, decode_class
-from maskwise.models.bundle import ModelInfo, load_bundle
-from maskwise.models.inference import Probabilities, choose_device, model_probabilities
-from maskwise.models.network import Network
+from maskwise.models.classifier import Classifier
+from maskwise.models.ensemble import load_classifier
+from maskwise.models.inference import choose_device
+from maskwise.models.views import Views
 from maskwise.prediction.result import Prediction
 from maskwise.transforms.decode import PhotoLike
-from maskwise.transforms.preprocess import Preprocess
 
+_PLAIN = Views()
 _BATCH = 64
 
 
 class Predictor:
-    """A trained model with its preprocessing."""
+    """A trained model or an ensemble, with the ways in which its photos are framed."""
 
     def __init__(
         self,
-        model: Network,
-        info: ModelInfo,
+        classifier: Classifier,
         device: torch.device,
         detectors: Path | None = None,
+        views: Views = _PLAIN,
     ) -> None:
-        self.info = info
-        self.preprocess: Preprocess = info.preprocess
-        self.framer = Framer(info.preprocess, detectors)
+        self.classifier = classifier
+        self.views = views
+        self.framers = {
+            key: Framer(preprocess, detectors)
+            for key, preprocess in classifier.preprocesses.items()
+        }
         self._device = device
-        self._model = model.to(device).to(memory_format=torch.channels_last)
+        classifier.place(device)
 
     @classmethod
     def load(
-        cls, path: str | Path, device: str = "auto", detectors: str | Path | None = None
+        cls,
+        path: str | Path,
+        device: str = "auto",
+        detectors: str | Path | None = None,
+        views: str = "1",
+        views_vote: Literal["soft", "hard"] = "soft",
     ) -> Self:
-        """Load a run folder, or its `best/` or `last/`.
+        """Load a run folder, its `best/` or `last/`, or an ensemble.
 
-        `detectors` is the folder of the face detector's file, where it lies in no usual place.
+        `detectors` is the folder of the face detector's file, where it lies in no usual place;
+        `views` are looks at each photo, such as flip or 8, whose answers' mean, or vote, is taken.
 
         Raises:
             RunError: the folder holds no model, a damaged one, or one of another version.
-            SettingsError: the device is not to be had.
+            SettingsError: the device is not to be had, or there are no such views.
         """
-        model, info = load_bundle(Path(path))
-        return cls(model, info, choose_device(device), Path(detectors) if detectors else None)
+        looks = Views.named(views, views_vote)
+        classifier = load_classifier(Path(path))
+        place = Path(detectors) if detectors else None
+        return cls(classifier, choose_device(device), place, looks)
+
+    @property
+    def looks(self) -> int:
+        """How often a network runs for each photo."""
+        return self.classifier.networks * self.views.count
 
     @overload
     def predict(self, photos: PhotoLike) -> Prediction: ...  # type: ignore[overload-overlap] # str
@@ -73,66 +90,94 @@ class Predictor:
             DetectorError: the face detector that the model was trained with cannot be had.
         """
         if isinstance(photos, (str, bytes, PathLike, Image.Image, np.ndarray)):
-            return self._answers([_name(photos, 0)], [self.framer.frame(photos)])[0]
+            framed: list[list[Framed | PhotoError]]
+            framed = [[framer.frame(photos)] for framer in self.framers.values()]
+            return self._answers([_name(photos, 0)], framed)[0]
         answers: list[Prediction] = []
         for start in range(0, len(photos), _BATCH):
             chunk = photos[start : start + _BATCH]
             names = [_name(photo, start + place) for place, photo in enumerate(chunk)]
-            answers += self._answers(names, [self._frame_or_error(photo) for photo in chunk])
+            framed = [
+                [_frame_or_error(framer, photo) for photo in chunk]
+                for framer in self.framers.values()
+            ]
+            answers += self._answers(names, framed)
         return answers
 
     def predict_files(
         self, photos: Sequence[PhotoRef], names: Sequence[str], workers: int
     ) -> Iterator[Prediction]:
-        """Yield the answers for photo files in order, decoding in `workers` processes."""
+        """Yield the answers for photo files in order, decoding in `workers` processes.
+
+        A batch or less is decoded in this one: processes take longer to start.
+        """
+        workers = workers if len(photos) > _BATCH else 0
         starts = range(0, len(photos), _BATCH)
-        work = (photos[start : start + _BATCH] for start in starts)
-        results = decode_in_order(work, self.framer, workers)
-        for start, frames in zip(starts, results, strict=True):
-            yield from self._answers(names[start : start + _BATCH], frames)
-
-    def probabilities(self, batches: Iterable[Frames]) -> Probabilities:
-        """Return the probabilities of batches of frames, uint8 (n, height, width, 3)."""
-        tensors = (torch.from_numpy(batch).to(self._device) for batch in batches)
-        return Probabilities.concatenate(model_probabilities(self._model, tensors, self.preprocess))
-
-    def _frame_or_error(self, photo: PhotoLike) -> Framed | PhotoError:
-        try:
-            return self.framer.frame(photo)
-        except PhotoError as error:
-            return error
+        work = [photos[start : start + _BATCH] for start in starts]
+        results = [
+            decode_in_order(work, framer, workers // len(self.framers))
+            for framer in self.framers.values()
+        ]
+        for start, framed in zip(starts, zip(*results, strict=True), strict=True):
+            yield from self._answers(names[start : start + _BATCH], framed)
 
     def _answers(
-        self, names: Sequence[str], frames: Sequence[Framed | PhotoError]
+        self, names: Sequence[str], framed: Sequence[Sequence[Framed | PhotoError]]
     ) -> list[Prediction]:
-        good = [frame.pixels for frame in frames if not isinstance(frame, PhotoError)]
-        found = self.probabilities([np.stack(good)]) if good else None
-        answers, place = [], 0
-        for name, frame in zip(names, frames, strict=True):
-            if isinstance(frame, PhotoError) or found is None:
-                answers.append(Prediction(name, error=str(frame)))
+        """Return the answers for photos, given the frames of each of the framers."""
+        answers = [Prediction(name) for name in names]
+        good: list[tuple[int, list[Framed]]] = []
+        for number, frames in enumerate(zip(*framed, strict=True)):
+            errors = [frame for frame in frames if isinstance(frame, PhotoError)]
+            if errors:
+                answers[number] = Prediction(names[number], error=str(errors[0]))
             else:
-                answers.append(_prediction(name, frame, found, place))
-                place += 1
+                good.append((number, [frame for frame in frames if isinstance(frame, Framed)]))
+        for number, answer in self._predictions(names, good) if good else ():
+            answers[number] = answer
         return answers
 
+    def _predictions(
+        self, names: Sequence[str], good: Sequence[tuple[int, list[Framed]]]
+    ) -> Iterator[tuple[int, Prediction]]:
+        """Yield number and answer of the photos that could be framed."""
+        pixels = {
+            key: torch.from_numpy(np.stack([frames[place].pixels for _, frames in good]))
+            for place, key in enumerate(self.framers)
+        }
+        batch = {key: frames.to(self._device) for key, frames in pixels.items()}
+        decision = self.classifier.decision
+        found = decision.calibrated(self.classifier.answer(batch, self.views))
+        classes, unsure = decision.classes(found), decision.unsure(found)
+        for place, (number, frames) in enumerate(good):
+            probabilities = {
+                task: {
+                    str(word): float(p)
+                    for word, p in zip(words, found.tasks[task][place], strict=True)
+                }
+                for task, words in TASKS.items()
+            }
+            codes = decode_class(classes[place : place + 1])
+            yield (
+                number,
+                Prediction(
+                    names[number],
+                    int(classes[place]),
+                    **{task: TASKS[task][int(code[0])] for task, code in codes.items()},
+                    probabilities=probabilities,
+                    classes=tuple(map(float, found.joint[place])),
+                    unsure=bool(unsure[place]),
+                    face=frames[0].box,
+                    no_face=frames[0].missed,
+                ),
+            )
 
-def _prediction(name: str, frame: Framed, found: Probabilities, place: int) -> Prediction:
-    answer = int(found.joint[place].argmax())
-    codes = decode_class(np.array([answer]))
-    words = {task: TASKS[task][int(code[0])] for task, code in codes.items()}
-    probabilities = {
-        task: {str(word): float(p) for word, p in zip(names, found.tasks[task][place], strict=True)}
-        for task, names in TASKS.items()
-    }
-    return Prediction(
-        name,
-        answer,
-        **words,
-        probabilities=probabilities,
-        face=frame.box,
-        no_face=frame.missed,
-    )
+
+def _frame_or_error(framer: Framer, photo: PhotoLike) -> Framed | PhotoError:
+    try:
+        return framer.frame(photo)
+    except PhotoError as error:
+        return error
 
 
 def _name(photo: PhotoLike, place: int) -> str:

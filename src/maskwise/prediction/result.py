@@ -20,6 +20,10 @@ class Prediction:
     age_group: str = ""
     probabilities: dict[str, dict[str, float]] | None = None
     """Task -> word -> probability."""
+    classes: tuple[float, ...] = ()
+    """(18,) probabilities of the classes."""
+    unsure: bool = False
+    """Whether the class is less likely than the model's decision asks for."""
     face: Box | None = None
     """Left, top, right, bottom of the face answered, in pixels; none is the photo's centre."""
     no_face: bool = False
@@ -40,6 +44,7 @@ class Prediction:
                 for task, names in TASKS.items()
                 for word in names
             },
+            "unsure": None if self.error else self.unsure,
             "face": box_text(self.face) if self.face else None,
             "error": self.error or None,
         }

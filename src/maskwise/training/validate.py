@@ -13,8 +13,9 @@ from maskwise.data.batches import DeviceFrames, Rows
 from maskwise.data.sheets import Tile
 from maskwise.evaluation.scores import validation_scores
 from maskwise.labels import TASKS, UNKNOWN
-from maskwise.models.inference import Probabilities, empty_probabilities, model_probabilities
+from maskwise.models.inference import model_probabilities
 from maskwise.models.network import Network
+from maskwise.models.probabilities import Probabilities, empty_probabilities
 from maskwise.training.data import TrainingData
 from maskwise.transforms.network_input import middle
 from maskwise.transforms.preprocess import Preprocess

@@ -1,0 +1,125 @@
+"""CSV files of probabilities: of the 18 classes in p0 to p17, or of each task's words."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from maskwise.data.columns import read_rows
+from maskwise.errors import ManifestError, listed
+from maskwise.labels import NUM_CLASSES, TASKS
+from maskwise.models.probabilities import Probabilities
+from maskwise.storage import replacing
+
+CLASS_COLUMNS: Final = [f"p{number}" for number in range(NUM_CLASSES)]
+_WORD_COLUMNS: Final = {task: [f"p_{word}" for word in words] for task, words in TASKS.items()}
+_ID_COLUMNS: Final = ("ImageID", "photo")
+_SLACK: Final = 1e-3
+"""How far from 1 the probabilities of a row may sum: they are rounded in files."""
+
+
+@dataclass(frozen=True)
+class ProbabilityTable:
+    """Probabilities of photos by id."""
+
+    ids: list[str]
+    """Of a manifest's photos: path, and box where there is one."""
+    probabilities: Probabilities
+
+
+def class_columns(joint: NDArray[np.floating]) -> dict[str, NDArray[np.floating]]:
+    """Return the columns p0 to p17 of probabilities (N, 18)."""
+    return {name: joint[:, number] for number, name in enumerate(CLASS_COLUMNS)}
+
+
+def read_probabilities(path: Path) -> ProbabilityTable:
+    """Read a file that `evaluate`, `predict` or `submit` wrote, or one like it.
+
+    It has a column ImageID or photo (and box), and either p0 to p17, or p_wear to p_old, which
+    count as independent.
+
+    Raises:
+        ManifestError: it has other columns, or rows that are no probabilities; all at once.
+    """
+    rows = read_rows(path)
+    columns = set(rows[0][1]) if rows else set()
+    name = next((name for name in _ID_COLUMNS if name in columns), None)
+    words = [column for names in _WORD_COLUMNS.values() for column in names]
+    wanted = next((names for names in (CLASS_COLUMNS, words) if columns.issuperset(names)), None)
+    if name is None or wanted is None:
+        raise ManifestError(
+            f"{path}: expected a column ImageID or photo, and probabilities in p0 to p17 or "
+            f"{words[0]} to {words[-1]}; found {', '.join(sorted(columns)) or 'no rows'}"
+        )
+    ids = [photo_id(row[name], row.get("box")) for _, row in rows]
+    values = np.array([[_number(row[column]) for column in wanted] for _, row in rows])
+    groups = [CLASS_COLUMNS] if wanted is CLASS_COLUMNS else list(_WORD_COLUMNS.values())
+    problems = list(_problems(ids, values, [len(group) for group in groups], rows))
+    if problems:
+        raise ManifestError(f"{path}: {len(problems)} problem(s):\n{listed(problems)}")
+    if wanted is CLASS_COLUMNS:
+        return ProbabilityTable(ids, Probabilities.of_joint(_scaled(values)))
+    parts = np.split(values, np.cumsum([len(names) for names in TASKS.values()])[:-1], axis=1)
+    tasks = {task: _scaled(part) for task, part in zip(TASKS, parts, strict=True)}
+    return ProbabilityTable(ids, Probabilities.of_tasks(tasks))
+
+
+def photo_id(photo: str, box: str | None) -> str:
+    """Return what tells a face of a manifest from others."""
+    return f"{photo} [{box}]" if box else photo
+
+
+def photo_ids(frame: pl.DataFrame) -> list[str]:
+    """Return what tells each row of a manifest from others."""
+    return [photo_id(photo, box) for photo, box in frame.select("photo", "box").iter_rows()]
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return float("nan")
+
+
+def _problems(
+    ids: Sequence[str],
+    values: NDArray[np.float64],
+    sizes: Sequence[int],
+    rows: Sequence[tuple[int, dict[str, str]]],
+) -> Iterator[str]:
+    twice = [name for name, count in Counter(ids).items() if count > 1]
+    if twice:
+        yield f"{len(twice)} id(s) stand in several rows, such as {twice[0]}"
+    for (line, _), row in zip(rows, values, strict=True):
+        parts = np.split(row, np.cumsum(sizes)[:-1])
+        if not np.isfinite(row).all() or (row < 0).any():
+            yield f"row {line}: expected numbers from 0 to 1"
+            continue
+        for part in parts:
+            if abs(part.sum() - 1) > _SLACK:
+                yield f"row {line}: the probabilities sum to {part.sum():.4g}, expected 1"
+
+
+def _scaled(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    scaled: NDArray[np.float32] = (values / values.sum(axis=1, keepdims=True)).astype(np.float32)
+    return scaled
+
+
+def write_probabilities(path: Path, ids: Sequence[str], found: Probabilities) -> None:
+    """Write a file that `read_probabilities` reads: ImageID, ans, and p0 to p17.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    columns = {
+        "ImageID": ids,
+        "ans": found.joint.argmax(axis=1),
+        **class_columns(found.joint.round(7)),
+    }
+    with replacing(path) as temporary:
+        pl.DataFrame(columns).write_csv(temporary)
