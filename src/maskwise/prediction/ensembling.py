@@ -1,0 +1,161 @@
+"""Makes one answerer of several: how they vote, and what that is worth."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from maskwise.errors import ManifestError, RunError, SettingsError, listed
+from maskwise.evaluation.tables import ProbabilityTable, read_probabilities, write_probabilities
+from maskwise.labels import TASKS
+from maskwise.models.ensemble import EnsembleInfo, save_ensemble
+from maskwise.models.votes import How, Vote, count_votes, equal_vote
+from maskwise.prediction.blending import Find, Known, crossed_score, diversity, find_vote, score
+from maskwise.prediction.members import OUT_OF_FOLD, Member, in_order
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How members shall vote."""
+
+    how: How = "soft"
+    weights: Find | tuple[float, ...] = "equal"
+    """How weights are found, or the weights."""
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether the vote is found on photos whose labels are known."""
+        return self.how == "stack" or self.weights in ("greedy", "loss", "tasks")
+
+
+@dataclass(frozen=True)
+class Ensembled:
+    """How an ensemble was made."""
+
+    folder: str
+    members: dict[str, dict[str, Any]]
+    """Name -> weight by task, and macro-F1 out of fold where labels are known."""
+    vote: str
+    photos: int
+    """Whose labels are known and that no member was trained on; 0 where none were given."""
+    best_member: float | None
+    equal: float | None
+    """Macro-F1 of an equal vote."""
+    found: float | None
+    """Likewise of this vote, on the photos that it was found on."""
+    crossed: float | None
+    """Likewise, each photo answered by a vote that was found on other people."""
+    diversity: list[dict[str, Any]]
+
+
+def make_ensemble(
+    members: Sequence[Member], out: Path, wish: Wish, known: tuple[Known, list[str]] | None
+) -> Ensembled:
+    """Write an ensemble of models, or the common answer of files of probabilities, to a folder.
+
+    Raises:
+        SettingsError: the vote needs labels and there are none, or cannot be had.
+        RunError: the folder holds other things.
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    if out.is_dir() and any(out.iterdir()):
+        raise RunError(f"--out {out}: the folder is not empty; name a new one")
+    if wish.needs_labels and known is None:
+        raise SettingsError("weights are found on labelled photos: name their manifest with --on")
+    answered = [member.tasks for member in members]
+
+    def wished(part: Known) -> Vote:
+        if isinstance(wish.weights, tuple):
+            return _given(wish.how, wish.weights, len(members))
+        return find_vote(part, wish.how, wish.weights)
+
+    vote = wished(known[0]) if known else _unfound(wish, answered)
+    summary = _summary(members, out, vote, wish, known[0] if known else None, wished)
+    if all(member.classifier for member in members):
+        _save_models(members, out, vote, summary)
+    else:
+        tables = [read_probabilities(member.path) for member in members]
+        ids = common_ids(members, tables)
+        found = count_votes([in_order(table, ids) for table in tables], vote)
+        write_probabilities(out / "probabilities.csv", ids, found)
+    if known:
+        write_probabilities(out / OUT_OF_FOLD, known[1], count_votes(known[0].members, vote))
+    return summary
+
+
+def _unfound(wish: Wish, answered: Sequence[Sequence[str]]) -> Vote:
+    if isinstance(wish.weights, tuple):
+        return _given(wish.how, wish.weights, len(answered))
+    return equal_vote(answered, wish.how)
+
+
+def _given(how: How, weights: tuple[float, ...], count: int) -> Vote:
+    if len(weights) != count or not any(weights):
+        raise SettingsError(f"--weights: expected {count} numbers above 0, got {weights}")
+    return Vote(how=how, weights=dict.fromkeys(TASKS, weights))
+
+
+def common_ids(members: Sequence[Member], tables: Sequence[ProbabilityTable]) -> list[str]:
+    """Return the ids of files of probabilities, in the order of the first.
+
+    Raises:
+        ManifestError: they are not the same.
+    """
+    first = set(tables[0].ids)
+    problems = [
+        f"{member.path} lacks {len(first - set(table.ids))} of them and has "
+        f"{len(set(table.ids) - first)} others"
+        for member, table in zip(members, tables, strict=True)
+        if set(table.ids) != first
+    ]
+    if problems:
+        raise ManifestError(
+            f"the files are of other photos than {members[0].path}:\n{listed(problems)}"
+        )
+    return tables[0].ids
+
+
+def _save_models(members: Sequence[Member], out: Path, vote: Vote, summary: Ensembled) -> None:
+    folds = {member.classifier.val_fold for member in members if member.classifier}
+    info = EnsembleInfo(
+        members=tuple(member.name for member in members),
+        vote=vote,
+        val_fold=folds.pop() if len(folds) == 1 else "test",
+        figures={"out_of_fold_macro_f1": summary.crossed} if summary.crossed else {},
+    )
+    save_ensemble(out, [member.path for member in members], info)
+
+
+def _summary(
+    members: Sequence[Member],
+    out: Path,
+    vote: Vote,
+    wish: Wish,
+    known: Known | None,
+    wished: Callable[[Known], Vote],
+) -> Ensembled:
+    names = [member.name for member in members]
+    entries: dict[str, dict[str, Any]] = {
+        name: {task: round(float(vote.shares(task)[number]), 4) for task in TASKS}
+        for number, name in enumerate(names)
+    }
+    if known is None:
+        return Ensembled(str(out), entries, wish.how, 0, None, None, None, None, [])
+    whole = [
+        score(probabilities, known.truth) if len(tasks) == len(TASKS) else None
+        for probabilities, tasks in zip(known.members, known.answered, strict=True)
+    ]
+    for name, value in zip(names, whole, strict=True):
+        entries[name]["macro_f1"] = value
+    equal = count_votes(known.members, equal_vote(known.answered))
+    return Ensembled(
+        str(out),
+        entries,
+        wish.how,
+        len(known.people),
+        max((value for value in whole if value is not None), default=None),
+        score(equal, known.truth),
+        score(count_votes(known.members, vote), known.truth),
+        crossed_score(known, wished),
+        diversity(known, names),
+    )
