@@ -13,6 +13,7 @@ from maskwise.config.data import (
     LabelSettings,
     PreprocessSettings,
 )
+from maskwise.config.distill import DistillSettings
 from maskwise.config.loss import LossSettings, TaskWeights, Terms
 from maskwise.config.model import ModelSettings
 from maskwise.config.optim import OptimSettings, ScheduleSettings
@@ -24,6 +25,7 @@ __all__ = [
     "AugmentSettings",
     "Boundaries",
     "CacheSettings",
+    "DistillSettings",
     "FaceSettings",
     "LabelSettings",
     "LossSettings",
@@ -50,6 +52,7 @@ class Settings(Section):
     cache: CacheSettings = Field(default_factory=CacheSettings)
     model: ModelSettings = ModelSettings()
     loss: LossSettings = LossSettings()
+    distill: DistillSettings = DistillSettings()
     optim: OptimSettings = OptimSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     augment: AugmentSettings = AugmentSettings()

@@ -117,5 +117,9 @@ def _backbone(settings: "Settings") -> Iterator[str]:
 
 
 def _rest(settings: "Settings") -> Iterator[str]:
+    if settings.train.val_fold == "none" and settings.train.patience:
+        yield "train.val_fold=none gives no scores that train.patience could stop by: set it to 0"
+    if settings.train.val_fold == "none" and settings.schedule.name == "plateau":
+        yield "train.val_fold=none gives no scores that schedule.name=plateau could follow"
     if settings.optim.sam and settings.train.amp == "fp16":
         yield "optim.sam computes a step twice, which fp16's loss scaling cannot: take bf16"

@@ -45,12 +45,14 @@ class TrainSettings(Section):
     """Times that photos of a label stand in an epoch: {old: 3}; of several labels, the most."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """Decay of the running mean of the weights, warmed up; 0 is off."""
+    swa: Annotated[int, Field(ge=0, le=100)] = 0
+    """Last epochs whose models' mean is written to swa/, with statistics of its own; 0 is off."""
     patience: Annotated[int, Field(ge=0)] = 0
     """Epochs without a better score before training stops; 0 never stops early."""
     checkpoint_steps: Annotated[int, Field(ge=0)] = 200
     """Steps between checkpoints inside an epoch; 0 writes at the end of epochs only."""
     val_fold: Annotated[str, BeforeValidator(_number_as_text)] = "val"
-    """The fold that validates, such as val or 2; every other fold but `test` trains."""
+    """The fold that validates, such as val or 2; all others but `test` train. none: nobody does."""
     max_photos: Annotated[int, Field(ge=0)] = 0
     """Train and validate on a sample of so many photos each, for a quick look; 0 is all."""
 
@@ -60,3 +62,5 @@ class TrainSettings(Section):
             yield f"repeat and sampling={self.sampling} both say how often a photo comes: set one"
         if self.batch_size % self.accumulate:
             yield f"batch_size {self.batch_size} cannot be cut into {self.accumulate} equal parts"
+        if self.swa == 1 or self.swa > self.epochs:
+            yield f"swa {self.swa}: a mean is of 2 epochs or more, and of epochs that are trained"

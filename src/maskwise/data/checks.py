@@ -7,6 +7,7 @@ from typing import Final
 import polars as pl
 
 from maskwise.data.boxes import parse_box
+from maskwise.data.soft import SOFT, parse_soft
 from maskwise.labels import TASK_BOUNDARIES, TASKS, age_group_of
 
 MAX_AGE: Final = 120
@@ -27,6 +28,7 @@ def row_problems(
         *_wrong_ages(frame),
         *_wrong_groups(frame, boundaries),
         *_wrong_boxes(frame),
+        *_wrong_soft_labels(frame),
         *_repeated(frame),
     ]
     if check_photos:
@@ -82,6 +84,16 @@ def _wrong_boxes(frame: pl.DataFrame) -> Iterator[Problem]:
             parse_box(frame["box"][row])
         except ValueError as error:
             yield row, f"box: {error}"
+
+
+def _wrong_soft_labels(frame: pl.DataFrame) -> Iterator[Problem]:
+    if SOFT not in frame.columns:
+        return
+    for row in frame[SOFT].is_not_null().arg_true():
+        try:
+            parse_soft(frame[SOFT][row])
+        except ValueError as error:
+            yield row, f"{SOFT}: {error}"
 
 
 def _repeated(frame: pl.DataFrame) -> Iterator[Problem]:

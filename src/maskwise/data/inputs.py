@@ -15,7 +15,7 @@ from maskwise.data.frames import PhotoRef, photo_refs
 from maskwise.data.manifest import SCHEMA, fill_age_groups, read_manifest, write_manifest
 from maskwise.data.options import ImportOptions, photos_in
 from maskwise.data.sources import import_source
-from maskwise.data.split import split_manifest
+from maskwise.data.split import PSEUDO, split_manifest
 from maskwise.errors import ManifestError, SettingsError, listed
 from maskwise.labels import TASK_BOUNDARIES
 
@@ -146,6 +146,8 @@ def choose_fold(frame: pl.DataFrame, fold: str | None, val_fold: str) -> tuple[p
     Raises:
         ManifestError: no row has the fold.
     """
+    # labels that a model gave are no truth to score by
+    frame = frame.filter(pl.col("fold").is_null() | (pl.col("fold") != PSEUDO))
     folds = sorted(frame["fold"].drop_nulls().unique())
     if fold == "all" or (fold is None and not folds):
         return frame, "all rows"

@@ -25,6 +25,7 @@ from typing import Final
 import polars as pl
 
 from maskwise.data.checks import row_problems, whole_ages
+from maskwise.data.soft import SOFT
 from maskwise.errors import ManifestError, listed
 from maskwise.labels import TASK_BOUNDARIES, TASKS
 from maskwise.storage import replacing
@@ -112,7 +113,8 @@ def write_manifest(frame: pl.DataFrame, path: Path) -> None:
         StorageError: the disk is full or the folder cannot be written.
     """
     base = f"{path.parent.resolve()}{os.sep}"
-    frame = frame.select(list(SCHEMA)).with_columns(pl.col("photo").str.strip_prefix(base))
+    soft = [SOFT] if SOFT in frame.columns and frame[SOFT].null_count() < len(frame) else []
+    frame = frame.select([*SCHEMA, *soft]).with_columns(pl.col("photo").str.strip_prefix(base))
     if path.suffix not in (".csv", ".parquet"):
         raise ManifestError(f"{path}: a manifest ends in .csv or .parquet")
     content = io.BytesIO()  # what the library makes of a full disk is no OSError
@@ -155,7 +157,7 @@ def merge_manifests(
             "--same-people, where it means different people --prefix-people; a photo may stand "
             f"in one of them only:\n{listed(problems)}"
         )
-    return pl.concat(frames)
+    return pl.concat(frames, how="diagonal")  # some may have soft labels
 
 
 def _read_table(path: Path) -> pl.DataFrame:
@@ -171,12 +173,13 @@ def _read_table(path: Path) -> pl.DataFrame:
 
 def _with_schema(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
     missing = [name for name in SCHEMA if name not in frame.columns]
-    unknown = [name for name in frame.columns if name not in SCHEMA]
+    unknown = [name for name in frame.columns if name not in (*SCHEMA, SOFT)]
     problems = [f"column {name!r} is unknown{_nearest(name, missing)}" for name in unknown]
     problems += [f"column {name!r} is missing" for name in missing]
     if problems:
         raise ManifestError(f"{path}: wrong columns:\n{listed(problems)}")
-    text = (pl.col(name).cast(pl.String).str.strip_chars().replace("", None) for name in SCHEMA)
+    names = [*SCHEMA, *([SOFT] if SOFT in frame.columns else [])]
+    text = (pl.col(name).cast(pl.String).str.strip_chars().replace("", None) for name in names)
     return frame.select(text)
 
 

@@ -21,6 +21,10 @@ from maskwise.data.duplicates import Twin
 from maskwise.errors import LeakError, SettingsError, listed
 
 TRAIN, VAL, TEST = "train", "val", "test"
+PSEUDO: Final = "pseudo"
+"""The fold of labels that a model gave: it always trains, and never validates."""
+NO_FOLD: Final = "none"
+"""What validates a run that everybody is trained on: nobody."""
 _MAX_BLOCK: Final = 40
 
 
@@ -46,9 +50,11 @@ def split_manifest(
     if seed < 0:
         raise SettingsError(f"the seed is {seed}; expected 0 or more")
     if reassign:
-        frame = frame.with_columns(fold=pl.lit(None, dtype=pl.String))
+        pseudo = pl.col("fold") == PSEUDO
+        frame = frame.with_columns(fold=pl.when(pseudo).then(pl.lit(PSEUDO)))
     _check_kind(frame, slots)
     groups = join_people(frame["person"].to_list(), twins)
+    _check_pseudo(frame, groups)
     strata = _strata(frame, groups)
     kept = _kept_folds(frame, groups)
     drawn = _draw(strata, slots, seed)
@@ -132,6 +138,24 @@ def twins_table(frame: pl.DataFrame, twins: Sequence[Twin]) -> pl.DataFrame:
     )
 
 
+def _check_pseudo(frame: pl.DataFrame, groups: Sequence[int]) -> None:
+    """Check that no pseudo-labelled photo belongs to a person with labels.
+
+    Raises:
+        LeakError: one does.
+    """
+    given = (frame["fold"] == PSEUDO).fill_null(value=False)
+    labelled = {group for group, pseudo in zip(groups, given, strict=True) if not pseudo}
+    crossing = [
+        frame["photo"][row] for row in given.arg_true().to_list() if groups[row] in labelled
+    ]
+    if crossing:
+        raise LeakError(
+            f"{len(crossing)} pseudo-labelled photo(s) nearly equal a labelled one, or are of its "
+            f"person; remove their rows:\n{listed(crossing)}"
+        )
+
+
 def _slots(val_share: float, folds: int) -> list[str]:
     """Return one block: each fold as often as its share asks."""
     if folds:
@@ -150,7 +174,7 @@ def _slots(val_share: float, folds: int) -> list[str]:
 
 
 def _check_kind(frame: pl.DataFrame, slots: Sequence[str]) -> None:
-    present = set(frame["fold"].drop_nulls().unique()) - {TEST}
+    present = set(frame["fold"].drop_nulls().unique()) - {TEST, PSEUDO}
     if not present <= set(slots):
         raise SettingsError(
             f"the manifest is already split into {', '.join(sorted(present))}, "

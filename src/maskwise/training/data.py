@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from maskwise.data.batches import Rows, epoch_steps
 from maskwise.data.frames import FrameSource
 from maskwise.data.sampling import Sampler
@@ -25,6 +28,8 @@ class TrainingData:
     val_rows: Rows
     sampler: Sampler
     batch_size: int
+    taught: NDArray[np.float32] | None = None
+    """(N, 18) probabilities of a teacher, NaN where it says nothing; None: there is none."""
 
     @property
     def steps(self) -> int:

@@ -17,7 +17,8 @@ from maskwise.data.framing import Framer
 from maskwise.data.manifest import read_manifest
 from maskwise.data.mattes import matte_path
 from maskwise.data.sampling import Sampler
-from maskwise.data.split import TEST, check_leaks
+from maskwise.data.soft import SOFT
+from maskwise.data.split import NO_FOLD, PSEUDO, TEST, check_leaks
 from maskwise.data.targets import (
     Ages,
     Codes,
@@ -77,7 +78,9 @@ def choose_rows(manifest: Path, settings: Settings) -> RunRows:
             f"{manifest}: {frame['fold'].null_count()} of {len(frame)} rows have no fold; "
             "assign them with: maskwise data split"
         )
-    if val_fold not in folds or not folds - {val_fold, TEST}:
+    if val_fold == PSEUDO:
+        raise ManifestError("train.val_fold=pseudo: labels that a model gave validate nobody")
+    if not folds - {val_fold, TEST} or val_fold not in {*folds, NO_FOLD}:
         raise ManifestError(
             f"{manifest} has the folds {', '.join(sorted(folds)) or 'of no rows'}; training needs "
             f"train.val_fold={val_fold} and at least one other"
@@ -102,7 +105,8 @@ def check_labels(rows: RunRows, settings: Settings) -> None:
         ManifestError: there is not.
     """
     trained = training_codes(rows.frame[rows.train], settings.labels)
-    if all((trained[task] == UNKNOWN).all() for task in settings.trained_tasks):
+    taught = bool(settings.distill.teacher) or SOFT in rows.frame.columns
+    if not taught and all((trained[task] == UNKNOWN).all() for task in settings.trained_tasks):
         raise ManifestError("no training photo has a label of a task that weighs more than 0")
     years = training_ages(rows.frame[rows.train], settings.labels)
     learns_years = settings.model.age_regression and "age_group" in settings.model.tasks
@@ -110,7 +114,7 @@ def check_labels(rows: RunRows, settings: Settings) -> None:
         raise ManifestError("model.age_regression: no training photo has an age in years to learn")
     _check_partners(settings.mix, trained, years)
     scored = answered_codes(rows.frame[rows.val], settings.labels, settings.model.tasks)
-    if all((codes == UNKNOWN).all() for codes in scored.values()):
+    if len(rows.val) and all((codes == UNKNOWN).all() for codes in scored.values()):
         raise ManifestError("no validation photo has a label, so no epoch could be called better")
 
 

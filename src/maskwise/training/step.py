@@ -91,7 +91,7 @@ class Stepper:
         Raises:
             TrainingError: the loss is no number.
         """
-        scores = [figures["score"] for figures in progress.history]
+        scores = [figures.get("score", 0.0) for figures in progress.history]
         set_rates(self.optimizer, self._schedule.factor(progress.step, scores))
         loss = self._gradients(part, frames, progress)
         if self._settings.optim.sam:
@@ -156,10 +156,10 @@ class Stepper:
     def labels(self, rows: Rows, epoch: int) -> Labels:
         """Return what is known of photos as they are mixed in an epoch."""
         data, mix = self._data, self._mixer.plan(rows, epoch)
-        plain = Labels.of(data.train_codes, data.train_ages, photo_rows(rows))
+        plain = Labels.of(data.train_codes, data.train_ages, photo_rows(rows), data.taught)
         if not len(mix.photo):
             return plain
-        others = Labels.of(data.train_codes, data.train_ages, mix.partner)
+        others = Labels.of(data.train_codes, data.train_ages, mix.partner, data.taught)
         size = self._settings.preprocess
         return plain.mixed(others, mix.photo, kept_shares(mix, size.height, size.width))
 

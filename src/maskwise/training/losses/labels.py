@@ -26,15 +26,24 @@ class Labels:
     """Task -> (m,) codes, `UNKNOWN` where unknown."""
     ages: NDArray[np.float32]
     """(m,) years, NaN where unknown."""
+    taught: NDArray[np.float32] | None = None
+    """(m, 18) probabilities of a teacher, NaN where it says nothing; None: there is none."""
 
     @classmethod
-    def of(cls, codes: Codes, ages: NDArray[np.float32], rows: NDArray[np.int64]) -> Self:
-        """Return the labels of plain photos; `codes` and `ages` are of all rows of a manifest."""
+    def of(
+        cls,
+        codes: Codes,
+        ages: NDArray[np.float32],
+        rows: NDArray[np.int64],
+        taught: NDArray[np.float32] | None = None,
+    ) -> Self:
+        """Return the labels of plain photos; all else is of all rows of a manifest."""
         return cls(
             np.arange(len(rows)),
             np.ones(len(rows), dtype=np.float32),
             {task: codes[task][rows] for task in TASKS},
             ages[rows],
+            None if taught is None else taught[rows],
         )
 
     def mixed(self, others: Self, photo: NDArray[np.int64], kept: NDArray[np.float32]) -> Self:
@@ -50,6 +59,9 @@ class Labels:
             weight=np.concatenate([weight, 1 - kept]),
             codes={task: np.concatenate([self.codes[task], others.codes[task]]) for task in TASKS},
             ages=np.concatenate([self.ages, others.ages]),
+            taught=None
+            if self.taught is None or others.taught is None
+            else np.concatenate([self.taught, others.taught]),
         )
 
     def repeated(self, times: int, photos: int) -> Self:
@@ -66,7 +78,16 @@ class Labels:
             weight=np.tile(self.weight, times) / np.float32(times),
             codes={task: np.tile(codes, times) for task, codes in self.codes.items()},
             ages=np.tile(self.ages, times),
+            taught=None if self.taught is None else np.tile(self.taught, (times, 1)),
         )
+
+    @property
+    def is_taught(self) -> NDArray[np.bool_]:
+        """(m,): whether a teacher says something."""
+        if self.taught is None:
+            return np.zeros(len(self.photo), dtype=bool)
+        taught: NDArray[np.bool_] = ~np.isnan(self.taught[:, 0])
+        return taught
 
     def known(self, output: str) -> NDArray[np.bool_]:
         """Return (m,) whether a task's label is known; of 'joint', whether any is."""

@@ -17,9 +17,11 @@ from maskwise.models.outputs import (
     Outputs,
     joint_log_probabilities,
 )
+from maskwise.models.probabilities import task_sums
 from maskwise.training.losses.ages import regression_loss, years_loss
 from maskwise.training.losses.class_weights import class_weights
 from maskwise.training.losses.labels import Labels
+from maskwise.training.losses.taught import taught_loss
 from maskwise.training.losses.terms import TERMS, Scored
 
 
@@ -38,6 +40,7 @@ class Loss:
         device: torch.device,
     ) -> None:
         self._settings = settings.loss
+        self._distill = settings.distill
         self._samples = settings.model.dropout_samples
         self._cosine_scale = settings.model.cosine_scale
         self._device = device
@@ -74,12 +77,14 @@ class Loss:
         settings = self._settings
         if JOINT in outputs:
             yield JOINT, self._sum(JOINT, outputs[JOINT], settings.terms, labels, batch)
+            yield JOINT, self._taught(JOINT, outputs[JOINT], labels, batch)
             yield "age_group", self._years(outputs, labels, batch)
             return
         for task, weight in settings.task_weights.model_dump().items():
             if not weight or task not in outputs:
                 continue
             value = self._sum(task, outputs[task], settings.terms_of(task), labels, batch)
+            value = value + self._taught(task, outputs[task], labels, batch)
             if task == "age_group":
                 value = value + self._years(outputs, labels, batch)
             yield task, weight * value
@@ -95,7 +100,8 @@ class Loss:
         if not known:
             return 0.0 * scores.sum()
         allowed = torch.from_numpy(labels.allowed(output)).to(self._device)
-        share = torch.from_numpy(labels.weight * labels.known(output)).to(self._device)
+        weight = labels.weight * self._own_share(labels)
+        share = torch.from_numpy(weight * labels.known(output)).to(self._device)
         # a label known in part has no class whose weight it could take
         weights = torch.where(
             allowed.sum(dim=1) == 1, (allowed * self._class_weights[output]).sum(dim=1), 1.0
@@ -104,6 +110,26 @@ class Loss:
         scored = Scored(scores[photo], allowed, share * weights, self._settings, self._cosine_scale)
         values = [weight * TERMS[term](scored) for term, weight in terms.items()]
         return torch.stack(values).sum() / known
+
+    def _own_share(self, labels: Labels) -> NDArray[np.float32]:
+        """Return (m,) the share of the loss that an entry's own labels have beside a teacher."""
+        return np.where(labels.is_taught, 1 - self._distill.weight, 1.0).astype(np.float32)
+
+    def _taught(
+        self, output: str, scores: torch.Tensor, labels: Labels, batch: Labels
+    ) -> torch.Tensor:
+        """Return the teacher's share of an output's loss: a mean over all photos of the batch."""
+        rows = np.flatnonzero(labels.is_taught)
+        if labels.taught is None or not len(rows):
+            return torch.zeros((), device=self._device)
+        joint = labels.taught[rows]
+        wanted = joint if output == JOINT else task_sums(joint)[output]
+        photo = torch.from_numpy(labels.photo[rows]).to(self._device)
+        weight = torch.from_numpy(labels.weight[rows]).to(self._device)
+        each = taught_loss(
+            scores[photo], torch.from_numpy(wanted).to(self._device), self._distill.temperature
+        )
+        return self._distill.weight * (each * weight).sum() / float(batch.weight.sum())
 
     def _years(self, outputs: Outputs, labels: Labels, batch: Labels) -> torch.Tensor:
         """Return the loss of the ages in years, where a model tells them."""
@@ -114,7 +140,8 @@ class Loss:
             return total
         photo = torch.from_numpy(labels.photo[known]).to(self._device)
         ages = torch.from_numpy(labels.ages[known]).to(self._device)
-        weight = torch.from_numpy(labels.weight[known]).to(self._device) / in_batch
+        own = (labels.weight * self._own_share(labels))[known]
+        weight = torch.from_numpy(own).to(self._device) / in_batch
         settings = self._settings
         if YEARS in outputs:
             each = years_loss(outputs[YEARS][photo], ages, settings.age_sigma)

@@ -1,0 +1,88 @@
+"""What a teacher says of the training photos."""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskwise.config import Settings
+from maskwise.data.soft import soft_labels
+from maskwise.errors import ManifestError, SettingsError
+from maskwise.evaluation.evaluate import answer_rows
+from maskwise.evaluation.tables import photo_ids, read_probabilities, write_probabilities
+from maskwise.labels import NUM_CLASSES
+from maskwise.models.ensemble import load_classifier
+from maskwise.training.observer import Observer
+from maskwise.training.prepare import RunRows
+
+_FILE: Final = "teacher.csv"
+
+
+def check_teacher(settings: Settings) -> None:
+    """Check that a teacher is there, and answers all tasks.
+
+    Raises:
+        SettingsError: there is none.
+        RunError: it is a damaged model, or answers some tasks only.
+        ManifestError: it is a file that holds no probabilities.
+    """
+    if not settings.distill.teacher:
+        return
+    path = _path(settings)
+    if not path.exists():
+        raise SettingsError(f"distill.teacher: there is no {path}")
+    if path.suffix == ".csv":
+        read_probabilities(path)
+    elif tuple(load_classifier(path).boundaries) != settings.labels.task_boundaries:
+        raise SettingsError(
+            f"distill.teacher: {path} answers other age groups than labels.task_boundaries"
+        )
+
+
+def _path(settings: Settings) -> Path:
+    return Path(settings.distill.teacher).expanduser()
+
+
+def taught_labels(
+    rows: RunRows, settings: Settings, folder: Path, told: Observer | None
+) -> NDArray[np.float32] | None:
+    """Return what is taught of each row (N, 18), NaN where nothing is; None where there is nothing.
+
+    A model answers the training photos once, as they are; its answers stay in `teacher.csv` of the
+    run folder. Of a file, the rows that it names are taken. Rows with soft labels of their own keep
+    them where the teacher says nothing.
+
+    Raises:
+        ManifestError: a file names no training photo; or photos cannot be decoded.
+        DetectorError: the face detector that the teacher was trained with cannot be had.
+    """
+    taught = soft_labels(rows.frame)
+    if not settings.distill.teacher:
+        return taught
+    if taught is None:
+        taught = np.full((len(rows.frame), NUM_CLASSES), np.nan, dtype=np.float32)
+    path, saved = _path(settings), folder / _FILE
+    if path.suffix != ".csv" and not saved.is_file():
+        if told:
+            told.noted(f"the teacher {path} answers {len(rows.train)} photos")
+        _ask(path, rows, settings, saved)
+    table = read_probabilities(path if path.suffix == ".csv" else saved)
+    place = {name: row for row, name in enumerate(table.ids)}
+    names = photo_ids(rows.frame)
+    asked = [row for row in rows.train.tolist() if names[row] in place]
+    if not asked:
+        raise ManifestError(f"{path} names no training photo of the manifest")
+    if told and path.suffix == ".csv":
+        told.noted(f"{path} teaches {len(asked)} of {len(rows.train)} training photos")
+    taught[asked] = table.probabilities.joint[[place[names[row]] for row in asked]]
+    return taught
+
+
+def _ask(path: Path, rows: RunRows, settings: Settings, saved: Path) -> None:
+    teacher = load_classifier(path)
+    frame = rows.frame[rows.train]
+    answered = answer_rows(
+        teacher, frame, settings.cache, settings.train.device, settings.faces.folder
+    )
+    write_probabilities(saved, photo_ids(frame), answered.probabilities)
