@@ -11,6 +11,7 @@ from rich.progress import TaskID
 from maskwise.config import Settings
 from maskwise.data.sheets import Tile, contact_sheet
 from maskwise.progress import photo_progress
+from maskwise.training.observer import Observer
 from maskwise.training.tracking.trackers import Tracker, open_trackers
 
 _SHOWN: Final = (
@@ -23,7 +24,7 @@ _LOG_SECONDS: Final = 60.0
 _PICTURE_SIDE: Final = 160
 
 
-class TrainingDisplay:
+class TrainingDisplay(Observer):
     """Observer of a run; use it as a context manager."""
 
     def __init__(self, console: Console) -> None:

@@ -1,6 +1,7 @@
 """The training loop: epochs, validation, checkpoints, early stopping."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from maskwise.errors import TrainingError
 from maskwise.models.bundle import ModelInfo, save_bundle
 from maskwise.models.network import FaceModel
 from maskwise.storage import write_text
+from maskwise.training.averaging import EPOCHS
 from maskwise.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from maskwise.training.data import TrainingData
 from maskwise.training.observer import Observer
@@ -122,18 +124,22 @@ class Trainer:
         train, progress = self._settings.train, self._progress
         progress.epoch += 1
         figures = {"epoch": float(progress.epoch), "loss": progress.loss_sum / self._data.steps}
-        figures |= self._validate()
-        best = progress.best_score is None or figures["score"] > progress.best_score
+        best = True  # where nobody validates, the last epoch is
+        if len(self._data.val_rows):
+            figures |= self._validate()
+            best = progress.best_score is None or figures["score"] > progress.best_score
         if best:
-            progress.best_score, progress.best_epoch = figures["score"], progress.epoch
+            progress.best_score, progress.best_epoch = figures.get("score"), progress.epoch
         progress.history.append(figures)
         progress.epoch_step, progress.loss_sum = 0, 0.0
         stale = progress.epoch - progress.best_epoch
-        progress.finished = progress.epoch == train.epochs or bool(
+        progress.finished = progress.epoch >= train.epochs or bool(
             train.patience and stale >= train.patience
         )
         if best:
-            self._save_model("best", figures)
+            self._save_model("best", self._stepper.used, figures)
+        if train.swa:
+            self._save_for_average(figures)
         self._save_last(figures)
         self._observe(lambda observer: observer.epoch_done(progress.epoch, figures, best))
         self._picture_mistakes()
@@ -156,15 +162,22 @@ class Trainer:
         self._observer.pictured("train/photos", tiles)
 
     def _picture_mistakes(self) -> None:
-        count = self._settings.track.mistakes
+        count = self._settings.track.mistakes if len(self._data.val_rows) else 0
         tiles = self._validator.worst_mistakes(count) if count else []
         if tiles:
             self._observe(lambda observer: observer.pictured("val/mistakes", tiles))
 
-    def _save_model(self, name: str, figures: dict[str, float]) -> None:
+    def _save_model(self, name: str, model: FaceModel, figures: dict[str, float]) -> None:
         if self._accelerator.is_main_process:
             info = self._info.model_copy(update={"metrics": figures})
-            save_bundle(self._folder / name, self._stepper.used.state_dict(), info)
+            save_bundle(self._folder / name, model.state_dict(), info)
+
+    def _save_for_average(self, figures: dict[str, float]) -> None:
+        """Keep the weights themselves, not their running mean, of the last epochs."""
+        epoch, folder = self._progress.epoch, self._folder / EPOCHS
+        self._save_model(f"{EPOCHS}/{epoch}", self._stepper.model, figures)
+        if self._accelerator.is_main_process:
+            shutil.rmtree(folder / str(epoch - self._settings.train.swa), ignore_errors=True)
 
     def _save_last(self, figures: dict[str, float] | None = None) -> None:
         """Save the training state; at the end of an epoch the model and the history too."""
@@ -175,7 +188,7 @@ class Trainer:
             return
         if figures is not None:
             # before the checkpoint: a run killed in between does this epoch's end once more
-            self._save_model("last", figures)
+            self._save_model("last", self._stepper.used, figures)
         stepper = self._stepper
         average = stepper.average.module.state_dict() if stepper.average else None
         save_checkpoint(

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from maskwise.config import Settings
 from maskwise.data.sheets import Tile
 
 
-class Observer(Protocol):
-    """Is told how training goes; runs in the main process only."""
+class Observer:
+    """Is told how training goes, in the main process only; what a kind leaves out does nothing."""
 
     def run_started(self, folder: Path, settings: Settings, step: int) -> None:
         """The training of a model in a run folder begins, or goes on after a step."""

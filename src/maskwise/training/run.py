@@ -1,7 +1,7 @@
 """One training run: from a manifest and settings to a run folder."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -10,7 +10,9 @@ from maskwise.config import Settings
 from maskwise.data.cache import CachedFrames
 from maskwise.labels import TASKS
 from maskwise.models.bundle import ModelInfo
+from maskwise.models.views import movable_changes
 from maskwise.storage import write_text
+from maskwise.training.averaging import SWA, Photos, average_epochs
 from maskwise.training.folder import check_folder, write_run
 from maskwise.training.loop import Trainer
 from maskwise.training.memory import peak_memory_gb
@@ -18,6 +20,7 @@ from maskwise.training.observer import Observer
 from maskwise.training.prepare import RunRows, check_labels, choose_rows, load_data, note_missed
 from maskwise.training.setup import build_model, check_batches, make_accelerator, prepare_settings
 from maskwise.training.tasks import join_tasks, task_settings
+from maskwise.training.teacher import check_teacher, taught_labels
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ def train(
     told = observer if accelerator.is_main_process else None
     settings = prepare_settings(settings, told)
     rows = choose_rows(manifest, settings)
+    check_teacher(settings)
     if settings.model.head == "tasks":
         # what one of them lacks is found before any is trained; their networks are alike
         parts = [task_settings(settings, task) for task in TASKS]
@@ -69,6 +73,7 @@ def train(
     begin_run(folder, resume, settings, manifest, accelerator)
     with accelerator.main_process_first():
         data = load_data(rows, settings, preprocess, told)
+        data = replace(data, taught=taught_labels(rows, settings, folder, told))
     info = ModelInfo(
         model=settings.model,
         task_boundaries=settings.labels.task_boundaries,
@@ -77,9 +82,15 @@ def train(
         pretrained=origin,
         data=rows.summary(),
         val_fold=settings.train.val_fold,
+        augment=movable_changes(settings.augment),
     )
     trainer = Trainer(settings, model, preprocess, data, info, folder, accelerator, observer)
     done = trainer.run()
+    accelerator.wait_for_everyone()
+    if settings.train.swa and accelerator.is_main_process and not (folder / SWA).is_dir():
+        codes = {task: values[rows.val] for task, values in data.task_codes.items()}
+        photos = Photos(data.frames, rows.train, rows.val, codes, info, accelerator.device)
+        average_epochs(folder, model, photos)
     accelerator.wait_for_everyone()
     if not isinstance(data.frames, CachedFrames):
         note_missed(data.frames, told)  # photos that stream are looked at as training reads them

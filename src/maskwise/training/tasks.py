@@ -39,7 +39,10 @@ def join_tasks(
     Raises:
         RunError: one of the networks is missing or damaged.
     """
-    return [_joined(folder, epoch, settings, rows, device) for epoch in ("last", "best")][1]
+    figures: dict[str, float] = {}
+    for epoch in ("last", *(["swa"] if settings.train.swa else []), "best"):
+        figures = _joined(folder, epoch, settings, rows, device)
+    return figures
 
 
 def _joined(
@@ -55,7 +58,8 @@ def _joined(
     )
     for task, (part, _) in parts.items():
         model.tasks[task].load_state_dict(part.state_dict())
-    figures = _score(model.to(device).eval(), settings, info, rows)
+    validated = len(rows.val) > 0
+    figures = _score(model.to(device).eval(), settings, info, rows) if validated else {}
     save_bundle(
         folder / epoch,
         model.state_dict(),
