@@ -11,6 +11,8 @@ from maskwise.cli.output import (
     Detectors,
     Device,
     Run,
+    ViewsName,
+    ViewsVote,
     console,
     output_folder,
     photo_bar,
@@ -22,6 +24,7 @@ from maskwise.cli.output import (
 if TYPE_CHECKING:
     from maskwise.config import CacheSettings, Settings
     from maskwise.evaluation.evaluate import Evaluation
+    from maskwise.models.views import Views
 
 RecipeName = Annotated[
     str | None, typer.Option("--recipe", help="A name of `maskwise recipes`, or a YAML file.")
@@ -40,6 +43,18 @@ def train(
     recipe: RecipeName = None,
     config: Annotated[Path | None, typer.Option(help="A YAML file of settings.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
+    folds: Annotated[
+        int, typer.Option(help="Cross-validate: a model for each of so many folds of people.")
+    ] = 0,
+    fold: Annotated[
+        str | None, typer.Option(help="The one fold that validates: train.val_fold.")
+    ] = None,
+    refit: Annotated[
+        bool, typer.Option("--refit", help="After the folds, train on everybody.")
+    ] = False,
+    teacher: Annotated[
+        str | None, typer.Option(help="A model whose answers are learnt: distill.teacher.")
+    ] = None,
     dry: Annotated[
         bool, typer.Option("--dry-run", help="Only say and picture what the run would be.")
     ] = False,
@@ -60,7 +75,18 @@ def train(
     source = Path(first[0]) if first else None
     source = path_or_variable(source, "SM_CHANNEL_TRAIN", "the manifest")
     out = path_or_variable(out, "SM_MODEL_DIR", "the run folder (--out)")
+    if fold is not None:
+        overrides.append(f"train.val_fold={fold}")
+    if teacher is not None:
+        overrides.append(f"distill.teacher={teacher}")
+    if folds and (dry or fold is not None):
+        raise typer.BadParameter("--folds is all of them: leave away --fold and --dry-run")
+    if refit and not folds:
+        raise typer.BadParameter("--refit comes after --folds; alone it is train.val_fold=none")
     settings = _run_settings(out, config, overrides, resume, recipe)
+    if folds:
+        _cross_validate(source, out, settings, folds, refit, resume, as_json)
+        return
     if dry:
         _dry_run(training_manifest(source, _beside(out)), _beside(out), settings, as_json)
         return
@@ -71,6 +97,31 @@ def train(
         return
     result = asdict(summary)
     print_json(result) if as_json else _print_summary(result)
+
+
+def _cross_validate(
+    source: Path,
+    out: Path,
+    settings: "Settings",
+    folds: int,
+    refit: bool,
+    resume: bool,
+    as_json: bool,
+) -> None:
+    from dataclasses import asdict
+
+    from maskwise.experiments.folds import cross_validate
+    from maskwise.training.display import TrainingDisplay
+
+    with TrainingDisplay(console()) as display:
+        summary = cross_validate(source, out, settings, folds, refit, resume, display)
+    result = asdict(summary)
+    if as_json:
+        print_json(result)
+        return
+    scores = result.pop("scores")
+    print_table("macro-F1 by fold", ["fold", "macro-F1"], list(scores.items()))
+    print_pairs("out of fold", result)
 
 
 def _beside(out: Path) -> Path:
@@ -133,20 +184,24 @@ def evaluate(
     ] = None,
     device: Device = "auto",
     detectors: Detectors = None,
+    views: ViewsName = "1",
+    views_vote: ViewsVote = "soft",
     bootstrap: Annotated[int, typer.Option(min=10, help="Samples behind the intervals.")] = 1000,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the cache, cache.KEY=VALUE.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score a model on people it has not seen, and write a report."""
+    """Score a model or an ensemble on people it has not seen, and write a report."""
+    from maskwise.models.views import Views
     from maskwise.settings import path_or_variable
 
     run = path_or_variable(run, "SM_CHANNEL_MODEL", "the run folder")
     source = path_or_variable(manifest, "SM_GROUND_TRUTH_DIR", "the manifest")
     cache = _cache_settings(overrides or [])
     folder = out or output_folder() or run / "evaluation"
-    result = score_run(run, source, fold, folder, cache, device, bootstrap, detectors)
+    looks = Views.named(views, views_vote)
+    result = score_run(run, source, fold, folder, cache, device, bootstrap, detectors, looks)
     if as_json:
         print_json(result)
         return
@@ -173,23 +228,35 @@ def score_run(
     device: str = "auto",
     bootstrap: int = 1000,
     detectors: Path | None = None,
+    views: "Views | None" = None,
 ) -> dict[str, Any]:
     """Score a model, write the report to a folder, and return all figures."""
+    import time
+
     from maskwise.data.inputs import choose_fold, labelled_manifest
     from maskwise.evaluation.evaluate import evaluate as run_evaluation
     from maskwise.evaluation.report import read_history
-    from maskwise.models.bundle import find_bundle, read_info
+    from maskwise.models.ensemble import load_classifier
+    from maskwise.models.views import Views
 
-    info = read_info(find_bundle(run))
-    frame, used = choose_fold(labelled_manifest(source, info.task_boundaries), fold, info.val_fold)
+    model, looks = load_classifier(run, partly=True), views or Views()
+    rows = labelled_manifest(source, model.boundaries)
+    frame, used = choose_fold(rows, fold, model.val_fold)
     history = read_history(run) or read_history(run.parent)
+    begun = time.perf_counter()
     with photo_bar("evaluating", len(frame)) as advance:
-        evaluation = run_evaluation(run, frame, cache, device, bootstrap, detectors, advance)
+        evaluation = run_evaluation(
+            model, frame, cache, device, bootstrap, detectors, advance, looks
+        )
+    seconds = time.perf_counter() - begun
     _write_evaluation(folder, evaluation, run, f"{source} ({used})", history)
     return {
         "run": str(run),
         "manifest": str(source),
         "fold": used,
+        "networks": model.networks,
+        "views": looks.count,
+        "seconds": round(seconds, 1),
         "report": str(folder / "report.html"),
         **evaluation.scores,
     }
@@ -214,14 +281,7 @@ def _write_evaluation(
         {**asdict(mistake), "photo": photos[mistake.row].path, "box": photos[mistake.row].box}
         for mistake in worst_mistakes(evaluation)
     ]
-    info = evaluation.info
-    about = {
-        "model": f"{info.model.backbone}, {info.model.head} head, "
-        f"{info.preprocess.width}x{info.preprocess.height}",
-        "first weights": info.pretrained,
-        "run": str(run),
-        "data": data,
-    }
+    about = {**evaluation.model.about, "run": str(run), "data": data}
     write_json(folder / "evaluation.json", evaluation.scores)
     with replacing(folder / "answers.csv") as temporary:
         answers_table(evaluation).write_csv(temporary)
@@ -246,6 +306,11 @@ def print_evaluation(result: dict[str, Any]) -> None:
                 ["", "photos", *names],
                 [[word, group["photos"], *map(group.get, names)] for word, group in groups.items()],
             )
+    if result["networks"] * result["views"] > 1:
+        typer.echo(
+            f"{result['networks']} network(s) and {result['views']} look(s) at each photo: "
+            f"{1000 * result['seconds'] / result['photos']:.1f} ms a photo, with reading it"
+        )
     if result["no_face"]:
         typer.echo(f"no face found in {result['no_face']} photos: their centre was taken")
     if result["age"]["photos"]:

@@ -1,0 +1,275 @@
+"""Cross-validation: a model for each fold of people, whom it never saw and who score it.
+
+::
+
+    OUT/
+        manifest.csv      the rows used, with folds 0 to k-1; people kept out are in the fold test
+        fold-0/ ...       the runs
+        oof.csv           out-of-fold probabilities: of each photo once
+        ensemble.json     the folds' models as one ensemble; members/ holds them
+        folds.json        scores of each fold, mean and deviation, and that of all people at once
+        refit/            with --refit: a model of everybody
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from maskwise.config import Settings
+from maskwise.data.duplicates import find_twins, fingerprint_photos
+from maskwise.data.inputs import labelled_manifest
+from maskwise.data.manifest import read_manifest, write_manifest
+from maskwise.data.split import NO_FOLD, PSEUDO, TEST, TRAIN, split_manifest
+from maskwise.data.targets import class_codes, task_codes
+from maskwise.errors import ManifestError, RunError, SettingsError
+from maskwise.evaluation.evaluate import Answered, answer_rows
+from maskwise.evaluation.metrics import confusion_matrix, macro_f1
+from maskwise.evaluation.scores import evaluation_scores
+from maskwise.evaluation.tables import class_columns
+from maskwise.labels import NUM_CLASSES, TASKS, UNKNOWN
+from maskwise.models.ensemble import EnsembleInfo, load_classifier, save_ensemble
+from maskwise.models.probabilities import Probabilities, expected_ages
+from maskwise.models.votes import equal_vote
+from maskwise.settings import write_settings
+from maskwise.storage import replacing, write_json
+from maskwise.training.observer import Observer
+from maskwise.training.run import RunSummary, train
+
+_FILE: Final = "folds.json"
+_ORIGIN: Final = "origin.json"
+
+
+@dataclass(frozen=True)
+class FoldsSummary:
+    """How a cross-validation ended."""
+
+    folder: str
+    scores: dict[str, float]
+    """Macro-F1 of each fold's people, by the model of the last epoch."""
+    mean: float
+    deviation: float
+    macro_f1: float
+    """Of all people at once, each answered out of fold."""
+    interval: tuple[float, float] | None
+    """95 %, from bootstrap samples of people; None where nobody has all three labels."""
+    tasks: dict[str, float]
+    best_epochs: list[int]
+    epochs: int
+    """For a last training on everybody: the mean of the folds' best."""
+    held_out: int
+    """Photos that took no part."""
+    refit: str = ""
+    """Folder of the model of everybody."""
+
+
+def cross_validate(
+    source: Path,
+    out: Path,
+    settings: Settings,
+    folds: int,
+    refit: bool,
+    resume: bool,
+    observer: Observer,
+) -> FoldsSummary:
+    """Train a model for each fold of people, or go on with it; score all people out of fold.
+
+    Folds 0 to `folds` - 1 of the manifest are taken as they are. Without any, people are split;
+    where it is split into train and val, its training people are, and the others take no part.
+    The model of each fold's last epoch answers and votes, so that no epoch is chosen on the
+    people that it is scored on.
+
+    Raises:
+        ManifestError: the manifest is wrong, or has other folds.
+        LeakError: a person, or the same photo, is in two folds.
+        SettingsError: settings that cannot work together, or are not those that it was begun with.
+        RunError: the folder holds other things.
+    """
+    if refit and settings.train.max_photos:
+        raise SettingsError("--refit is on everybody: set train.max_photos=0")
+    manifest = out / "manifest.csv"
+    _begin(source, out, folds, settings, resume)
+    parts, best = [], []
+    for fold in map(str, range(folds)):
+        observer.noted(f"fold {fold} of {folds}")
+        best.append(_fold_run(manifest, out, settings, fold, observer).best_epoch)
+    frame = read_manifest(manifest, settings.labels.task_boundaries)
+    for fold in map(str, range(folds)):
+        observer.noted(f"answering fold {fold}")
+        parts.append(_answers(frame, out, settings, fold))
+    epochs = max(1, round(sum(best) / len(best)))
+    summary = _summary(frame, parts, settings, out, best, epochs)
+    _write_ensemble(out, folds, settings, summary)
+    if refit:
+        observer.noted(f"everybody, for {epochs} epochs")
+        train(manifest, out / "refit", refit_settings(settings, epochs), observer, resume=True)
+        summary = FoldsSummary(**{**asdict(summary), "refit": str(out / "refit")})
+    write_json(out / _FILE, asdict(summary))
+    return summary
+
+
+def _begin(source: Path, out: Path, folds: int, settings: Settings, resume: bool) -> None:
+    """Write settings and the manifest with folds, or check that what was begun is the same."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise SettingsError("several processes train one fold at a time: --fold 0, then --fold 1")
+    noted = out / _ORIGIN
+    frame = labelled_manifest(source, settings.labels.task_boundaries)
+    digest = hashlib.sha256(frame.write_csv().encode()).hexdigest()
+    origin = {"manifest": digest, "folds": folds}
+    if not noted.is_file():
+        killed = {"settings.yaml", "manifest.csv"} if resume else set()
+        if out.is_dir() and {path.name for path in out.iterdir()} - killed:
+            raise RunError(f"{out} is not empty and no cross-validation; name another folder")
+        write_settings(out / "settings.yaml", settings)
+        write_manifest(fold_manifest(frame, folds, settings), out / "manifest.csv")
+        write_json(noted, origin)  # last: from now on it can be resumed
+        return
+    if not resume:
+        raise RunError(f"{out} holds a cross-validation; add --resume, or name another folder")
+    found = json.loads(noted.read_text(encoding="utf-8"))
+    changed = [name for name in origin if found.get(name) != origin[name]]
+    if changed:
+        raise SettingsError(
+            f"{out} was begun with another {' and '.join(changed)}; name another folder"
+        )
+
+
+def fold_manifest(frame: pl.DataFrame, folds: int, settings: Settings) -> pl.DataFrame:
+    """Return a manifest with folds 0 to `folds` - 1, and those who take no part in the fold test.
+
+    Raises:
+        ManifestError: it has other folds.
+    """
+    pseudo = frame.filter(pl.col("fold") == PSEUDO)
+    frame = frame.filter(pl.col("fold").is_null() | (pl.col("fold") != PSEUDO))
+    present = set(frame["fold"].drop_nulls()) - {TEST}
+    wanted = {str(fold) for fold in range(folds)}
+    if present == wanted and not frame["fold"].null_count():
+        return pl.concat([frame, pseudo])
+    if present and TRAIN not in present:
+        raise ManifestError(
+            f"the manifest has the folds {', '.join(sorted(present))}, not 0 to {folds - 1}; "
+            f"split it anew: maskwise data split --folds {folds} --reassign"
+        )
+    kept_out = pl.col("fold").is_not_null() & (pl.col("fold") != TRAIN)
+    held = frame.filter(kept_out).with_columns(fold=pl.lit(TEST))
+    inner = frame.filter(~kept_out)
+    prints = fingerprint_photos(inner["photo"].to_list(), settings.cache.workers)
+    split = split_manifest(
+        inner, find_twins(prints), folds=folds, seed=settings.train.seed, reassign=True
+    )
+    return pl.concat([split, held, pseudo])
+
+
+def fold_settings(settings: Settings, fold: str) -> Settings:
+    """Return the settings of the run that leaves a fold out."""
+    train_settings = settings.train.model_copy(update={"val_fold": fold})
+    return settings.model_copy(update={"train": train_settings})
+
+
+def refit_settings(settings: Settings, epochs: int) -> Settings:
+    """Return the settings of a run on everybody."""
+    frozen = min(settings.optim.freeze_epochs, epochs - 1)
+    values = {"val_fold": NO_FOLD, "epochs": epochs, "patience": 0}
+    return settings.model_copy(
+        update={
+            "train": settings.train.model_copy(update=values),
+            "optim": settings.optim.model_copy(update={"freeze_epochs": frozen}),
+        }
+    )
+
+
+def _fold_run(
+    manifest: Path, out: Path, settings: Settings, fold: str, observer: Observer
+) -> RunSummary:
+    return train(
+        manifest, out / f"fold-{fold}", fold_settings(settings, fold), observer, resume=True
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The answers for the people of a fold."""
+
+    rows: list[int]
+    answered: Answered
+    ages: NDArray[np.float64]
+
+
+def _answers(frame: pl.DataFrame, out: Path, settings: Settings, fold: str) -> _Part:
+    model = load_classifier(out / f"fold-{fold}" / "last", partly=True)
+    rows = np.flatnonzero((frame["fold"] == fold).to_numpy())
+    answered = answer_rows(
+        model, frame[rows], settings.cache, settings.train.device, settings.faces.folder
+    )
+    ages = expected_ages(answered.probabilities, model.mean_ages)
+    return _Part(rows.tolist(), answered, ages)
+
+
+def _summary(
+    frame: pl.DataFrame,
+    parts: Sequence[_Part],
+    settings: Settings,
+    out: Path,
+    best: list[int],
+    epochs: int,
+) -> FoldsSummary:
+    rows = np.concatenate([part.rows for part in parts])
+    found = Probabilities.concatenate(part.answered.probabilities for part in parts)
+    answers = np.concatenate([part.answered.classes for part in parts])
+    ages = np.concatenate([part.ages for part in parts])
+    asked, tasks = frame[rows], settings.model.tasks
+    scores = evaluation_scores(asked, settings.labels, found, answers, ages, answered=tasks)
+    truth = class_codes(task_codes(asked, settings.labels))
+    _write_answers(out / "oof.csv", asked, truth, answers, found)
+    ends = np.cumsum([len(part.rows) for part in parts])[:-1]
+    each = [
+        macro_f1(confusion_matrix(*pair, NUM_CLASSES))
+        for pair in zip(np.split(truth, ends), np.split(answers, ends), strict=True)
+    ]
+    return FoldsSummary(
+        folder=str(out),
+        scores={f"fold {number}": score for number, score in enumerate(each)},
+        mean=float(np.mean(each)),
+        deviation=float(np.std(each, ddof=1)),
+        macro_f1=scores["classes"]["macro_f1"],
+        interval=scores["classes"]["macro_f1_interval"],
+        tasks={task: scores["tasks"][task]["macro_f1"] for task in tasks},
+        best_epochs=best,
+        epochs=epochs,
+        held_out=len(frame) - len(rows),
+    )
+
+
+def _write_answers(
+    path: Path,
+    asked: pl.DataFrame,
+    truth: NDArray[np.int64],
+    answers: NDArray[np.int64],
+    found: Probabilities,
+) -> None:
+    table = asked.select("photo", "box", "fold").with_columns(
+        truth=pl.Series(truth).replace(UNKNOWN, None), ans=pl.Series(answers)
+    )
+    with replacing(path) as temporary:
+        table.with_columns(**class_columns(found.joint)).write_csv(temporary)
+
+
+def _write_ensemble(out: Path, folds: int, settings: Settings, summary: FoldsSummary) -> None:
+    """Write the folds' models as an ensemble; a model of some tasks is none."""
+    tasks = settings.model.tasks
+    if len(tasks) < len(TASKS):
+        return
+    names = tuple(f"fold-{fold}" for fold in range(folds))
+    figures = {"out_of_fold_macro_f1": summary.macro_f1}
+    info = EnsembleInfo(
+        members=names, vote=equal_vote([tasks] * folds), val_fold=TEST, figures=figures
+    )
+    save_ensemble(out, [out / name / "last" for name in names], info)
