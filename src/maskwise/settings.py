@@ -29,17 +29,23 @@ def load_settings(
     tree = _read_yaml(base) if base else {}
     if file:
         tree = _merged(tree, _read_yaml(file), Settings)
-    problems = []
-    for word in overrides:
-        problem = _override(tree, word)
-        if problem:
-            problems.append(problem)
+    problems = [problem for word in overrides if (problem := _override(tree, word))]
+    return check_settings(tree, problems)
+
+
+def check_settings(tree: Mapping[str, Any], problems: Sequence[str] = ()) -> Settings:
+    """Return settings from sections and their values; `problems` were found before.
+
+    Raises:
+        SettingsError: there were, or any key or value is wrong; all at once.
+    """
+    found = list(problems)
     try:
         settings = Settings.model_validate(tree)
     except ValidationError as error:
-        problems.extend(_problems(error))
-    if problems:
-        raise SettingsError(f"{len(problems)} wrong setting(s):\n{listed(problems)}")
+        found.extend(_problems(error))
+    if found:
+        raise SettingsError(f"{len(found)} wrong setting(s):\n{listed(found)}")
     return settings
 
 

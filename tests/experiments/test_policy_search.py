@@ -16,6 +16,7 @@ from maskwise.config import Settings
 from maskwise.errors import ManifestError, SettingsError
 from maskwise.experiments import policy_search
 from maskwise.experiments.policy_search import search_policy
+from maskwise.experiments.trials import Watched
 from maskwise.transforms.augment.policy import Policy, read_policy
 
 
@@ -64,7 +65,7 @@ def scored_by(monkeypatch: pytest.MonkeyPatch, score: Any) -> list[Policy | None
         seen.append(policy)
         return float(score(policy))
 
-    monkeypatch.setattr(policy_search, "_score", stand_in)
+    monkeypatch.setattr(policy_search, "trained_score", stand_in)
     return seen
 
 
@@ -102,9 +103,9 @@ def test_hopeless_trials_end_early() -> None:
     )
     for score in (0.5, 0.6):
         trial = study.ask()
-        policy_search._Watched(trial).epoch_done(1, {"score": score}, best=True)
+        Watched(trial).epoch_done(1, {"score": score}, best=True)
         study.tell(trial, score)
-    watched = policy_search._Watched(study.ask())
+    watched = Watched(study.ask())
     with pytest.raises(optuna.TrialPruned):
         watched.epoch_done(1, {"score": 0.1}, best=False)
 
@@ -114,7 +115,7 @@ def test_other_settings_folders_and_manifests_are_refused(
 ) -> None:
     scored_by(monkeypatch, lambda _: 0.5)
     search(manifest, tmp_path / "out", 1)
-    with pytest.raises(SettingsError, match="other settings or photos"):
+    with pytest.raises(SettingsError, match="begun with other settings"):
         search(manifest, tmp_path / "out", 1, train={"seed": 9})
     with pytest.raises(SettingsError, match="holds other things"):
         search(manifest, manifest.parent, 1)
@@ -129,4 +130,4 @@ def test_other_settings_folders_and_manifests_are_refused(
     assert not (tmp_path / "none").exists()
     result = CliRunner().invoke(app, ["search", "policy", str(manifest), "--out", str(tmp_path)])
     assert result.exit_code == 2
-    assert "expected: maskwise search augment" in result.output
+    assert "settings are searched with --space" in result.output

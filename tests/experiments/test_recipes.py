@@ -1,6 +1,7 @@
 """Recipes: each is listed, valid and can begin; and they are compared on equal terms."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -144,8 +145,9 @@ def test_a_comparison_that_was_stopped_goes_on(
 ) -> None:
     calls = []
 
-    def stand_in(command: str, folder: Path, *words: object) -> dict[str, object]:
-        calls.append([command, *map(str, words)])
+    def stand_in(words: Sequence[object], log: Path) -> dict[str, object]:
+        command, folder = words[0], log.parent
+        calls.append([*map(str, words)])
         if "--dry-run" in calls[-1]:
             return {"photos_per_second": 10.0, "parameters": 5}
         if command == "train":
@@ -162,7 +164,7 @@ def test_a_comparison_that_was_stopped_goes_on(
             "tasks": dict.fromkeys(("mask", "gender", "age_group"), scores),
         }
 
-    monkeypatch.setattr(comparing, "_maskwise", stand_in)
+    monkeypatch.setattr(comparing, "run_command", stand_in)
     manifest = write_set(tmp_path / "data", train=6, val=3)
     terms = Terms(32, "test_efficientnet", 100.0)
     for _ in ("while it trains", "while it is scored"):
@@ -194,7 +196,7 @@ def test_recipes_are_scored_alike_and_changed_ones_are_not_mixed_up(
     def stand_in(*_: object) -> dict[str, object]:
         raise SettingsError("it was trained")
 
-    monkeypatch.setattr(comparing, "_maskwise", stand_in)
+    monkeypatch.setattr(comparing, "run_command", stand_in)
     manifest, terms = write_set(tmp_path / "data", train=6, val=3), Terms(32, "", 10.0)
     mine = own_recipe(tmp_path / "mine.yaml", "train: {val_fold: 2, max_photos: 4, epochs: 9}")
     settings = common_settings(find_recipe(str(mine)), terms)

@@ -5,19 +5,27 @@ from typing import Annotated
 
 import typer
 
+from maskwise.cli.average import average
 from maskwise.cli.data import app as data_app
+from maskwise.cli.decide import decide
 from maskwise.cli.demo import demo
+from maskwise.cli.ensemble import ensemble
 from maskwise.cli.model import evaluate, settings, train
 from maskwise.cli.predict import predict
+from maskwise.cli.pseudo import pseudo
+from maskwise.cli.queue import queue
 from maskwise.cli.recipes import compare, recipes
 from maskwise.cli.search import search
+from maskwise.cli.submission import diff, score, submit
 from maskwise.errors import MaskwiseError
 from maskwise.version import __version__
 
 _EXTRAS = {
     **dict.fromkeys(("torch", "timm", "accelerate", "kornia", "safetensors"), "train"),
     "pytorch_optimizer": "train",
+    "psutil": "train",
     "optuna": "search",
+    "sklearn": "train",
 }
 """Library -> the extra that installs it."""
 
@@ -37,6 +45,14 @@ app.command()(settings)
 app.command()(recipes)
 app.command()(compare)
 app.command()(search)
+app.command()(ensemble)
+app.command()(average)
+app.command()(queue)
+app.command()(decide)
+app.command()(pseudo)
+app.command()(submit)
+app.command()(score)
+app.command()(diff)
 
 
 def _print_version(wanted: bool) -> None:

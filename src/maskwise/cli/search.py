@@ -24,12 +24,20 @@ def search(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="augment MANIFEST [KEY=VALUE]...",
-            help="What is searched for; a manifest with folds; settings of the trials.",
+            metavar="[augment] MANIFEST [KEY=VALUE]...",
+            help="A manifest with folds, and settings of the trials; augment: search a policy.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="The folder to write.")],
-    trials: Annotated[int, typer.Option(min=1, help="Policies to try, in all.")] = 30,
+    trials: Annotated[int, typer.Option(min=1, help="Trials, in all.")] = 30,
+    space: Annotated[
+        Path | None, typer.Option(help="A YAML file: settings and what they may be.")
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="A database that machines share: a URL of SQLAlchemy."),
+    ] = None,
+    study: Annotated[str, typer.Option(help="Name of the study in it.")] = "maskwise",
     sequences: Annotated[
         int, typer.Option(min=1, max=20, help="Sequences of changes in a policy.")
     ] = 5,
@@ -37,18 +45,32 @@ def search(
     config: Annotated[Path | None, typer.Option(help="A YAML file of settings.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Search an augmentation policy on the training people; it is written to OUT/policy.yaml."""
+    """Search settings, or an augmentation policy, on the training people.
+
+    Settings of a space are written to OUT/best.yaml, a recipe; a policy to OUT/policy.yaml.
+    """
     from dataclasses import asdict
 
-    from maskwise.experiments.policy_search import search_policy
-
-    if words[0] != "augment" or len(words) < 2:
+    for_policy = words[0] == "augment"
+    if for_policy and len(words) < 2:
         raise typer.BadParameter("expected: maskwise search augment MANIFEST [KEY=VALUE]...")
-    quick = () if recipe or config else _QUICK
-    settings = chosen_settings(config, [*quick, *words[2:]], recipe)
+    if for_policy == (space is not None):
+        raise typer.BadParameter("settings are searched with --space FILE, a policy without")
+    manifest, overrides = Path(words[int(for_policy)]), words[int(for_policy) + 1 :]
 
     def told(text: str) -> None:
         console().print(text, soft_wrap=True)
 
-    found = asdict(search_policy(Path(words[1]), out, settings, trials, sequences, told))
-    print_json(found) if as_json else print_pairs("policy search", found)
+    if space is not None:
+        from maskwise.experiments.settings_search import search_settings
+
+        base = chosen_settings(config, overrides, recipe)
+        best = search_settings(manifest, out, base, space, trials, storage, study, told)
+        found = asdict(best)
+    else:
+        from maskwise.experiments.policy_search import search_policy
+
+        quick = () if recipe or config else _QUICK
+        base = chosen_settings(config, [*quick, *overrides], recipe)
+        found = asdict(search_policy(manifest, out, base, trials, sequences, told))
+    print_json(found) if as_json else print_pairs("search", found)

@@ -5,8 +5,6 @@ Each training is a process of its own, so that its memory is its own and its fai
 
 import json
 import math
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,6 +14,7 @@ from typing import Any, Final
 from maskwise.config import Settings
 from maskwise.errors import MaskwiseError, SettingsError, StorageError
 from maskwise.evaluation.report import read_history
+from maskwise.experiments.process import run_command
 from maskwise.labels import TASKS
 from maskwise.recipes import Recipe, find_recipe
 from maskwise.settings import load_settings, write_settings
@@ -25,6 +24,7 @@ _OURS: Final = ("train.epochs", "train.epoch_photos", "train.patience")
 _ALIKE: Final = ("train.val_fold=val", "train.max_photos=0", "labels.task_boundaries=[30, 60]")
 """What decides who is scored, and how; --set may set it otherwise, for all."""
 _SPENT: Final = "seconds.json"
+_LOG: Final = "log.txt"
 _EPOCHS: Final = 5
 """Times that each training is validated."""
 
@@ -158,8 +158,8 @@ def _trained(recipe: Recipe, manifest: Path, folder: Path, terms: Terms) -> Row:
     run, config = folder / "run", folder / "settings.yaml"
     seen = _look(recipe, manifest, run, config, terms)
     summary = _summary(manifest, run, config)
-    words = (run / "last", manifest, "--out", folder / "evaluation")
-    scores = _maskwise("evaluate", folder, *words)
+    words = ("evaluate", run / "last", manifest, "--out", folder / "evaluation")
+    scores = run_command(words, folder / _LOG)
     return Row(
         recipe.name,
         recipe.about,
@@ -181,8 +181,8 @@ def _look(recipe: Recipe, manifest: Path, run: Path, config: Path, terms: Terms)
     if not noted.is_file():
         settings = common_settings(recipe, terms)
         write_settings(config, settings)
-        words = (manifest, "--config", config, "--out", run, "--dry-run")
-        look = _maskwise("train", run.parent, *words)
+        words = ("train", manifest, "--config", config, "--out", run, "--dry-run")
+        look = run_command(words, run.parent / _LOG)
         photos = terms.photos or round(terms.seconds * look["photos_per_second"])
         photos = max(settings.train.batch_size, photos)
         write_settings(config, timed_settings(settings, photos))
@@ -196,8 +196,8 @@ def _summary(manifest: Path, run: Path, config: Path) -> dict[str, Any]:
     if not noted.is_file():
         begun, spent = time.perf_counter(), _seconds_before(run.parent)
         try:
-            words = (manifest, "--config", config, "--out", run, "--resume")
-            write_json(noted, _maskwise("train", run.parent, *words))
+            words = ("train", manifest, "--config", config, "--out", run, "--resume")
+            write_json(noted, run_command(words, run.parent / _LOG))
         finally:
             write_json(run.parent / _SPENT, {"seconds": spent + time.perf_counter() - begun})
     return _read(noted)
@@ -249,39 +249,3 @@ def timed_settings(settings: Settings, photos: int) -> Settings:
             "optim": {**settings.optim.model_dump(), **optim},
         }
     )
-
-
-def _maskwise(command: str, folder: Path, *words: object) -> dict[str, Any]:
-    """Run a command of Maskwise; return what it prints as JSON.
-
-    What it says on the way is added to `log.txt` in the folder.
-
-    Raises:
-        SettingsError: it failed; with what it said last.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    log = folder / "log.txt"
-    with log.open("a", encoding="utf-8") as said:
-        begin = said.tell()
-        done = subprocess.run(  # noqa: S603
-            [sys.executable, "-m", "maskwise", command, *map(str, words), "--json"],
-            stdout=subprocess.PIPE,
-            stderr=said,
-            encoding="utf-8",
-            check=False,
-        )
-    if done.returncode:
-        raise SettingsError(_last_words(log, begin, done.returncode))
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
-
-
-def _last_words(log: Path, begin: int, code: int) -> str:
-    with log.open(encoding="utf-8", errors="replace") as said:
-        said.seek(begin)
-        text = said.read()
-    _, found, error = text.rpartition("error: ")
-    if found:
-        return error.strip()
-    last = [line for line in text.splitlines() if line.strip()]
-    return f"exit code {code}: {last[-1].strip() if last else 'nothing was said'}; see {log}"

@@ -1,0 +1,265 @@
+"""A folder of trainings that are worked off one after another.
+
+::
+
+    DIR/
+        queue/      settings files (.yaml, .json) that wait; more may be put there at any time
+        running/    those that are trained now
+        done/       those that are finished, each with its log
+        failed/     likewise
+        runs/NAME   the run folders
+        results.csv state, score and time of each
+
+A file holds settings, and beside them `manifest`, and `recipe` if it builds on one.
+"""
+
+import csv
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+import yaml
+from filelock import FileLock, Timeout
+
+from maskwise.errors import MaskwiseError, RunError, SettingsError
+from maskwise.experiments.process import run_command
+from maskwise.storage import write_csv, write_json, write_text
+
+WAITING, RUNNING, DONE, FAILED = "queue", "running", "done", "failed"
+_KINDS: Final = (".yaml", ".yml", ".json")
+_OWN: Final = ("manifest", "recipe")
+_PAUSE: Final = 0.5
+"""Seconds between looks into the folder."""
+_PATIENCE: Final = 10.0
+"""Seconds that a training left over by a killed queue is given to end."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one training stands."""
+
+    name: str
+    state: str
+    score: float | None = None
+    macro_f1: float | None = None
+    epochs: int | None = None
+    seconds: float | None = None
+    error: str = ""
+
+
+class Queue:
+    """Works off a folder; one at a time may."""
+
+    def __init__(
+        self,
+        folder: Path,
+        manifest: Path | None,
+        devices: Sequence[str],
+        told: Callable[[Result], None],
+    ) -> None:
+        """Prepare to work with a worker for each of `devices`.
+
+        A device is what CUDA_VISIBLE_DEVICES is set to, or empty for what there is. `manifest` is
+        for files that name none; `told` is called at each change of a training's state.
+
+        Raises:
+            RunError: another queue works there.
+            StorageError: the folder cannot be written.
+        """
+        self._folder = folder
+        self._manifest = manifest
+        self._devices = devices
+        self._told = told
+        self._guard = threading.Lock()
+        self._stopped = threading.Event()
+        self._results: dict[str, Result] = {}
+        for name in (WAITING, RUNNING, DONE, FAILED, "runs"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(folder / ".lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise RunError(f"another queue works in {folder}") from error
+        self._read_results()
+
+    def work(self, watch: bool) -> list[Result]:
+        """Work until nothing waits, or, with `watch`, until interrupted; return all results.
+
+        What was running when a queue was killed goes on first, where it was.
+        """
+        try:
+            for path in self._files(RUNNING):
+                _end_leftover(path)
+            with ThreadPoolExecutor(len(self._devices)) as pool:
+                workers = [pool.submit(self._worker, device, watch) for device in self._devices]
+                try:
+                    for worker in workers:
+                        worker.result()
+                except BaseException:
+                    self._stopped.set()
+                    raise
+        finally:
+            self._lock.release()
+        return list(self._results.values())
+
+    def _worker(self, device: str, watch: bool) -> None:
+        while not self._stopped.is_set():
+            path = self._take()
+            if path is None:
+                if not watch:
+                    return
+                self._stopped.wait(_PAUSE)
+                continue
+            self._train(path, device)
+
+    def _take(self) -> Path | None:
+        """Return the next file, moved to `running/`; those of a killed queue come first."""
+        with self._guard:
+            for path in self._files(RUNNING):
+                if not _mark(path).exists():
+                    _mark(path).touch()
+                    return path
+            for path in self._files(WAITING):
+                taken = self._folder / RUNNING / path.name
+                path.replace(taken)
+                _mark(taken).touch()
+                return taken
+        return None
+
+    def _files(self, state: str) -> list[Path]:
+        """Return the settings files in a folder, the oldest first."""
+        found = [
+            path
+            for path in (self._folder / state).iterdir()
+            if path.suffix in _KINDS and not path.name.startswith(".")
+        ]
+        return sorted(found, key=lambda path: (path.stat().st_mtime, path.name))
+
+    def _train(self, path: Path, device: str) -> None:
+        log = path.with_suffix(".log")
+        begun = time.monotonic()
+        self._note(Result(path.stem, RUNNING))
+        try:
+            summary = self._run(path, log, device)
+            result = Result(
+                path.stem,
+                DONE,
+                summary["best_score"],
+                summary["metrics"].get("macro_f1"),
+                summary["epochs"],
+                round(time.monotonic() - begun, 1),
+            )
+        except MaskwiseError as error:
+            with log.open("a", encoding="utf-8") as said:
+                said.write(f"error: {error}\n")
+            last = str(error).strip().splitlines()
+            result = Result(path.stem, FAILED, error=last[0] if last else "it was stopped")
+        if self._stopped.is_set() and result.state == FAILED:
+            return  # it goes on when the queue does
+        for file in (path, log):
+            if file.is_file():
+                file.replace(self._folder / result.state / file.name)
+        _mark(path).unlink(missing_ok=True)
+        self._note(result)
+
+    def _run(self, path: Path, log: Path, device: str) -> dict[str, Any]:
+        """Train what a file asks for; return the summary.
+
+        Raises:
+            SettingsError: the file is wrong, or the training failed; with what it said last.
+        """
+        values = read_job(path)
+        manifest = values.pop("manifest", None)
+        manifest = Path(manifest).expanduser() if manifest else self._manifest
+        if manifest is None:
+            raise SettingsError(f"{path.name}: name the manifest, or start the queue with --on")
+        recipe = values.pop("recipe", None)
+        config = _mark(path).with_suffix(".yaml")
+        write_text(config, yaml.safe_dump(values))
+        words = ["train", manifest, "--config", config, "--resume"]
+        words += ["--out", self._folder / "runs" / path.stem]
+        words += ["--recipe", recipe] if recipe else []
+        try:
+            return run_command(
+                words,
+                log,
+                {"CUDA_VISIBLE_DEVICES": device} if device else None,
+                lambda pid: _remember(path, pid),
+                self._stopped,
+            )
+        finally:
+            config.unlink(missing_ok=True)
+
+    def _note(self, result: Result) -> None:
+        with self._guard:
+            self._results[result.name] = result
+            columns = list(Result.__dataclass_fields__)
+            rows = [list(asdict(row).values()) for row in self._results.values()]
+            write_csv(self._folder / "results.csv", columns, rows)
+        self._told(result)
+
+    def _read_results(self) -> None:
+        path = self._folder / "results.csv"
+        if not path.is_file():
+            return
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                self._results[row["name"]] = Result(
+                    name=row["name"],
+                    state=row["state"],
+                    score=float(row["score"]) if row["score"] else None,
+                    macro_f1=float(row["macro_f1"]) if row["macro_f1"] else None,
+                    epochs=int(row["epochs"]) if row["epochs"] else None,
+                    seconds=float(row["seconds"]) if row["seconds"] else None,
+                    error=row["error"],
+                )
+
+
+def _mark(path: Path) -> Path:
+    """Return the file that says who trains what a settings file asks for."""
+    return path.with_name(f".{path.stem}.process")
+
+
+def _remember(path: Path, pid: int) -> None:
+    """Note which process trains what a settings file asks for."""
+    write_json(_mark(path), {"pid": pid, "born": psutil.Process(pid).create_time()})
+
+
+def _end_leftover(path: Path) -> None:
+    """End a training that a killed queue left running, and forget who trained."""
+    mark = _mark(path)
+    try:
+        noted = json.loads(mark.read_text(encoding="utf-8"))
+        process = psutil.Process(noted["pid"])
+        if abs(process.create_time() - noted["born"]) < 1:
+            process.terminate()
+            process.wait(_PATIENCE)
+    except (OSError, ValueError, KeyError, psutil.NoSuchProcess):
+        pass
+    except psutil.TimeoutExpired:
+        process.kill()
+    mark.unlink(missing_ok=True)
+
+
+def read_job(path: Path) -> dict[str, Any]:
+    """Return the settings of a file, with `manifest` and `recipe` among them.
+
+    Raises:
+        SettingsError: it cannot be read, or holds something else.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
+        raise SettingsError(f"{path.name} cannot be read: {error}") from error
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path.name}: expected settings, found {values!r}")
+    for name in _OWN:
+        if not isinstance(values.get(name, ""), str):
+            raise SettingsError(f"{path.name}: {name}: expected a path or a name")
+    return values

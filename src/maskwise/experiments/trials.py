@@ -1,0 +1,133 @@
+"""What searches share: a study that can be gone on with, and trials that train and are scored.
+
+The people that validate the run itself take no part: a share of the training people scores trials.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+import optuna
+import polars as pl
+
+from maskwise.config import Settings
+from maskwise.data.manifest import read_manifest
+from maskwise.data.split import TEST, split_manifest
+from maskwise.errors import ManifestError, SettingsError
+from maskwise.storage import file_digest
+from maskwise.training.observer import Observer
+from maskwise.training.run import train
+
+_INNER_SHARE: Final = 0.25
+"""Of the training people, who score the trials."""
+_TERMS: Final = "terms"
+FINISHED: Final = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+
+
+def search_terms(manifest: Path, settings: Settings, **others: Any) -> dict[str, Any]:
+    """Return what a study belongs to: it is not gone on with for anything else."""
+    plain = settings.model_dump(mode="json", exclude={"cache", "faces"})
+    return {"manifest": file_digest(manifest), "settings": plain, **others}
+
+
+def claim_folder(out: Path, database: Path) -> None:
+    """Make a search's folder.
+
+    Raises:
+        SettingsError: it holds other things.
+    """
+    if not database.is_file() and out.is_dir() and any(out.iterdir()):
+        raise SettingsError(f"--out {out}: the folder holds other things; name a new one")
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def open_study(storage: str, name: str, terms: dict[str, Any], seed: int) -> optuna.Study:
+    """Return a study, new or begun on the same terms.
+
+    Raises:
+        SettingsError: it was begun on others, or the storage cannot be reached.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = optuna.create_study(
+            storage=storage,
+            study_name=name,
+            direction="maximize",
+            load_if_exists=True,
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=0),
+        )
+    except Exception as error:  # each database raises errors of its own
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SettingsError(f"the study {name} cannot be opened in {storage}: {reason}") from error
+    known = study.user_attrs.get(_TERMS)
+    if known is None:
+        study.set_user_attr(_TERMS, terms)
+    elif known != terms:
+        changed = sorted(key for key in {*known, *terms} if known.get(key) != terms.get(key))
+        raise SettingsError(
+            f"the study in {storage} was begun with other {' and '.join(changed)}; name another"
+        )
+    # a search that goes on must not draw again what it drew, nor what another process draws
+    others = any(trial.state == optuna.trial.TrialState.RUNNING for trial in study.trials)
+    drawn = seed + len(study.trials) + (os.getpid() if others else 0)
+    study.sampler = optuna.samplers.TPESampler(seed=drawn, constant_liar=True)
+    return study
+
+
+def finished(study: optuna.Study) -> int:
+    """Return how many trials were trained, or ended early as hopeless."""
+    return len(study.get_trials(deepcopy=False, states=FINISHED))
+
+
+def inner_manifest(manifest: Path, settings: Settings) -> pl.DataFrame:
+    """Return the training rows of a manifest, a share of whose people validates.
+
+    Raises:
+        ManifestError: there are none.
+    """
+    frame = read_manifest(manifest, settings.labels.task_boundaries)
+    outside = [settings.train.val_fold, TEST]
+    frame = frame.filter(pl.col("fold").is_not_null() & ~pl.col("fold").is_in(outside))
+    if frame.is_empty():
+        raise ManifestError(f"{manifest} has no training rows; split it: maskwise data split")
+    return split_manifest(frame, [], _INNER_SHARE, 0, settings.train.seed, reassign=True)
+
+
+def trained_score(
+    inner: Path, folder: Path, settings: Settings, trial: optuna.Trial | None
+) -> float:
+    """Train and return the score of the last epoch; what was trained is removed."""
+    train_inner = settings.train.model_copy(update={"val_fold": "val"})
+    shutil.rmtree(folder, ignore_errors=True)  # of a trial that was stopped
+    watched = Watched(trial)
+    try:
+        train(inner, folder, settings.model_copy(update={"train": train_inner}), watched)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return watched.score
+
+
+class Watched(Observer):
+    """Observer of one trial: reports each epoch, and ends one that is worse than most."""
+
+    def __init__(self, trial: optuna.Trial | None) -> None:
+        self._trial = trial
+        self.score = 0.0
+
+    def epoch_done(
+        self,
+        epoch: int,
+        figures: dict[str, float],
+        best: bool,  # noqa: ARG002 # a trial counts by its last epoch
+    ) -> None:
+        """Keep the score of an epoch.
+
+        Raises:
+            TrialPruned: the trial is hopeless.
+        """
+        self.score = figures["score"]
+        if self._trial:
+            self._trial.report(self.score, epoch)
+            if self._trial.should_prune():
+                raise optuna.TrialPruned
