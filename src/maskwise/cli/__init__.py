@@ -10,13 +10,14 @@ from maskwise.cli.data import app as data_app
 from maskwise.cli.decide import decide
 from maskwise.cli.demo import demo
 from maskwise.cli.ensemble import ensemble
-from maskwise.cli.model import evaluate, settings, train
+from maskwise.cli.evaluate import evaluate
 from maskwise.cli.predict import predict
 from maskwise.cli.pseudo import pseudo
 from maskwise.cli.queue import queue
 from maskwise.cli.recipes import compare, recipes
 from maskwise.cli.search import search
 from maskwise.cli.submission import diff, score, submit
+from maskwise.cli.train import settings, train
 from maskwise.errors import MaskwiseError
 from maskwise.version import __version__
 

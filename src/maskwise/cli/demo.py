@@ -32,9 +32,10 @@ def demo(
 ) -> None:
     """Draw a sample set, train on it, score people never seen, predict, and write a report."""
     from maskwise.cli.data import import_, samples
+    from maskwise.cli.evaluate import print_evaluation, score_run
     from maskwise.cli.folds import split
-    from maskwise.cli.model import print_evaluation, score_run, train
     from maskwise.cli.predict import predict
+    from maskwise.cli.train import train
     from maskwise.settings import load_settings
 
     settings = [*_SETTINGS, f"train.seed={seed}", f"cache.folder={out / 'cache'}"]

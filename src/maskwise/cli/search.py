@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from maskwise.cli.model import RecipeName, chosen_settings
 from maskwise.cli.output import AsJson, console, print_json, print_pairs
+from maskwise.cli.train import RecipeName, chosen_settings
 
 _QUICK = (
     "preprocess.height=96",

@@ -1,6 +1,5 @@
-"""`maskwise train`, `evaluate` and `settings`."""
+"""`maskwise evaluate`."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,159 +12,16 @@ from maskwise.cli.output import (
     Run,
     ViewsName,
     ViewsVote,
-    console,
     output_folder,
     photo_bar,
     print_json,
-    print_pairs,
     print_table,
 )
 
 if TYPE_CHECKING:
-    from maskwise.config import CacheSettings, Settings
+    from maskwise.config import CacheSettings
     from maskwise.evaluation.evaluate import Evaluation
     from maskwise.models.views import Views
-
-RecipeName = Annotated[
-    str | None, typer.Option("--recipe", help="A name of `maskwise recipes`, or a YAML file.")
-]
-
-
-def train(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[MANIFEST] [KEY=VALUE]...",
-            help="A manifest or a data folder, else SM_CHANNEL_TRAIN; then settings.",
-        ),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="The run folder; else SM_MODEL_DIR.")] = None,
-    recipe: RecipeName = None,
-    config: Annotated[Path | None, typer.Option(help="A YAML file of settings.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
-    folds: Annotated[
-        int, typer.Option(help="Cross-validate: a model for each of so many folds of people.")
-    ] = 0,
-    fold: Annotated[
-        str | None, typer.Option(help="The one fold that validates: train.val_fold.")
-    ] = None,
-    refit: Annotated[
-        bool, typer.Option("--refit", help="After the folds, train on everybody.")
-    ] = False,
-    teacher: Annotated[
-        str | None, typer.Option(help="A model whose answers are learnt: distill.teacher.")
-    ] = None,
-    dry: Annotated[
-        bool, typer.Option("--dry-run", help="Only say and picture what the run would be.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Train a model. `maskwise settings` lists what KEY=VALUE can set."""
-    from dataclasses import asdict
-
-    from maskwise.data.inputs import training_manifest
-    from maskwise.settings import path_or_variable
-    from maskwise.training.display import TrainingDisplay
-    from maskwise.training.run import train as run_training
-
-    first = [word for word in words or [] if "=" not in word or os.path.exists(word)]  # noqa: PTH110 # a long word is no name
-    overrides = [word for word in words or [] if word not in first]
-    if len(first) > 1:
-        raise typer.BadParameter(f"expected one manifest, got {' and '.join(first)}")
-    source = Path(first[0]) if first else None
-    source = path_or_variable(source, "SM_CHANNEL_TRAIN", "the manifest")
-    out = path_or_variable(out, "SM_MODEL_DIR", "the run folder (--out)")
-    if fold is not None:
-        overrides.append(f"train.val_fold={fold}")
-    if teacher is not None:
-        overrides.append(f"distill.teacher={teacher}")
-    if folds and (dry or fold is not None):
-        raise typer.BadParameter("--folds is all of them: leave away --fold and --dry-run")
-    if refit and not folds:
-        raise typer.BadParameter("--refit comes after --folds; alone it is train.val_fold=none")
-    settings = _run_settings(out, config, overrides, resume, recipe)
-    if folds:
-        _cross_validate(source, out, settings, folds, refit, resume, as_json)
-        return
-    if dry:
-        _dry_run(training_manifest(source, _beside(out)), _beside(out), settings, as_json)
-        return
-    manifest = training_manifest(source, out)
-    with TrainingDisplay(console()) as display:
-        summary = run_training(manifest, out, settings, display, resume)
-    if os.environ.get("RANK", "0") != "0":
-        return
-    result = asdict(summary)
-    print_json(result) if as_json else _print_summary(result)
-
-
-def _cross_validate(
-    source: Path,
-    out: Path,
-    settings: "Settings",
-    folds: int,
-    refit: bool,
-    resume: bool,
-    as_json: bool,
-) -> None:
-    from dataclasses import asdict
-
-    from maskwise.experiments.folds import cross_validate
-    from maskwise.training.display import TrainingDisplay
-
-    with TrainingDisplay(console()) as display:
-        summary = cross_validate(source, out, settings, folds, refit, resume, display)
-    result = asdict(summary)
-    if as_json:
-        print_json(result)
-        return
-    scores = result.pop("scores")
-    print_table("macro-F1 by fold", ["fold", "macro-F1"], list(scores.items()))
-    print_pairs("out of fold", result)
-
-
-def _beside(out: Path) -> Path:
-    """Return the folder of a dry run, so that the run itself finds its own empty."""
-    whole = out.resolve()
-    return whole.with_name(f"{whole.name}-dry-run")
-
-
-def _dry_run(manifest: Path, folder: Path, settings: "Settings", as_json: bool) -> None:
-    from dataclasses import asdict
-
-    from maskwise.training.display import TrainingDisplay
-    from maskwise.training.dry_run import dry_run
-
-    with TrainingDisplay(console()) as display:
-        result = asdict(dry_run(manifest, folder, settings, display))
-    print_json(result) if as_json else print_pairs("dry run", result)
-
-
-def _run_settings(
-    out: Path, config: Path | None, overrides: list[str], resume: bool, recipe: str | None
-) -> "Settings":
-    from maskwise.settings import load_settings
-    from maskwise.training.folder import saved_settings
-
-    if resume and not config and not recipe:
-        if saved_settings(out):
-            return load_settings(out / "settings.yaml", overrides)
-        console().print(f"nothing to resume in {out}: a new run begins")
-    return chosen_settings(config, overrides, recipe)
-
-
-def chosen_settings(config: Path | None, overrides: list[str], recipe: str | None) -> "Settings":
-    """Return the settings that a recipe, a file and words give; the later ones win."""
-    from maskwise.recipes import find_recipe
-    from maskwise.settings import load_settings
-
-    return load_settings(config, overrides, find_recipe(recipe).path if recipe else None)
-
-
-def _print_summary(result: dict[str, Any]) -> None:
-    metrics = result.pop("metrics")
-    print_pairs("run", result)
-    print_pairs(f"validation after epoch {result['best_epoch']}", metrics)
 
 
 def evaluate(
@@ -328,19 +184,3 @@ def _score_row(name: str, figures: dict[str, Any]) -> list[object]:
         "{:.4f} to {:.4f}".format(*figures["balanced_accuracy_interval"]),
         figures["calibration_error"],
     ]
-
-
-def settings(
-    config: Annotated[Path | None, typer.Option(help="A YAML file of settings.")] = None,
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
-    recipe: RecipeName = None,
-    as_json: AsJson = False,
-) -> None:
-    """Print all settings of training as YAML, with what they mean."""
-    from maskwise.settings import describe_settings
-
-    values = chosen_settings(config, overrides or [], recipe)
-    if as_json:
-        print_json(values.model_dump(mode="json"))
-    else:
-        typer.echo(describe_settings(values), nl=False)
