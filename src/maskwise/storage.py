@@ -9,11 +9,15 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from filelock import FileLock, Timeout
 
 from maskwise.errors import StorageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+LOCK: Final = ".lock"
+"""File of a folder that one process at a time may write to."""
 
 
 @contextmanager
@@ -67,6 +71,25 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Make a folder and keep other processes out of it, until the block or this process ends.
+
+    Raises:
+        StorageError: another process writes there, or the folder cannot be written.
+    """
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = FileLock(folder / LOCK).acquire(timeout=0)
+        except Timeout as error:
+            raise StorageError(
+                f"{folder} is being written by another process; wait for it, or name another folder"
+            ) from error
+    with lock:
+        yield
 
 
 def remove_leftovers(folder: Path) -> None:

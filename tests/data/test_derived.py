@@ -224,7 +224,7 @@ def test_two_runs_in_one_folder_are_refused(source: Source, tmp_path: Path) -> N
     refused = []
 
     def second(_: int) -> None:
-        with pytest.raises(ManifestError, match="being written by another run") as error:
+        with pytest.raises(StorageError, match="being written by another process") as error:
             source.made()
         refused.append(error)
 
@@ -237,7 +237,7 @@ def test_two_runs_in_one_folder_are_refused(source: Source, tmp_path: Path) -> N
 
 def test_a_folder_that_another_run_holds_is_not_claimed(source: Source) -> None:
     source.out.mkdir()
-    with FileLock(source.out / ".lock"), pytest.raises(ManifestError, match="by another run"):
+    with FileLock(source.out / ".lock"), pytest.raises(StorageError, match="by another process"):
         source.made()
     assert not (source.out / "derived.json").exists()
     (source.out / ".derived.json.7.tmp").write_text("{")  # killed while it claimed the folder

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from conftest import TINY, write_set
 from maskwise.cli import app
-from maskwise.errors import RunError
+from maskwise.errors import StorageError
 from maskwise.experiments.queue import Queue, Result
 
 
@@ -93,9 +93,9 @@ def test_one_queue_works_in_a_folder(tmp_path: Path) -> None:
     (tmp_path / "q").mkdir()
     with (
         FileLock(tmp_path / "q" / ".lock"),
-        pytest.raises(RunError, match="another queue works"),
+        pytest.raises(StorageError, match="q is being written by another process"),
     ):
-        Queue(tmp_path / "q", None, [""], lambda _: None)
+        Queue(tmp_path / "q", None, [""], lambda _: None).work(watch=False)
 
 
 def _wait_for(seen: Any, seconds: float = 90) -> None:

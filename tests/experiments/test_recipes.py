@@ -1,10 +1,14 @@
 """Recipes: each is listed, valid and can begin; and they are compared on equal terms."""
 
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import psutil
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
@@ -188,6 +192,27 @@ def test_a_comparison_that_was_stopped_goes_on(
     assert counted.photos_seen == 640
     settings = load_settings(tmp_path / "counted" / "quick" / "settings.yaml")
     assert settings.train.epochs * settings.train.epoch_photos == 640
+
+
+def test_a_killed_comparison_leaves_no_training_behind(tmp_path: Path) -> None:
+    manifest = write_set(tmp_path / "data", train=6, val=3)
+    out = tmp_path / "out"
+    words = ["quick", "--on", manifest, "--out", out, "--size", "64", "--photos", "100000"]
+    command = [sys.executable, "-m", "maskwise", "compare", *map(str, words)]
+    command += ["--backbone", "test_efficientnet"]
+    command += [word for setting in SMALL for word in ("--set", setting)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        record = out / "quick" / "run" / "run.json"
+        for _ in range(900):
+            if record.is_file():
+                break
+            time.sleep(0.1)
+        training = psutil.Process(process.pid).children(recursive=True)
+        assert training, "nothing was trained"
+        process.terminate()
+        process.wait(30)
+    _, left = psutil.wait_procs(training, timeout=10)
+    assert not left
 
 
 def test_recipes_are_scored_alike_and_changed_ones_are_not_mixed_up(

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from commands import refused
+from conftest import write_set
 from maskwise.cli import app
 
 FILES = ("last/model.safetensors", "best/model.safetensors")
@@ -54,6 +57,17 @@ def same_weights(one: Path, other: Path) -> bool:
 def without_times(run: Path) -> list[dict[str, float]]:
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return [{key: value for key, value in line.items() if key != "val_seconds"} for line in lines]
+
+
+def test_one_process_at_a_time_trains_in_a_folder(tmp_path: Path, tiny: list[str]) -> None:
+    manifest = write_set(tmp_path / "data", train=6, val=3)
+    out = tmp_path / "run"
+    out.mkdir()
+    words = ["train", str(manifest), *tiny, "train.epochs=1", "--out", str(out)]
+    with FileLock(out / ".lock"):
+        assert f"{out} is being written by another process" in refused(*words)
+    assert {path.name for path in out.iterdir()} <= {".lock"}
+    run_train(manifest, out, [*tiny, "train.epochs=1"])
 
 
 def kill_when(process: subprocess.Popen[bytes], path: Path, seen: int) -> None:

@@ -48,6 +48,11 @@ def test_shares_of_photos_and_partners_are_those_asked() -> None:
     assert (CODES["age_group"][mix.partner] == 2).all()
     assert (CODES["mask"][mix.partner] == CODES["mask"][ROWS[mix.photo]]).all()
     assert (mix.partner != mix.photo).all()
+    masks = np.where(ROWS % 4 == 0, UNKNOWN, CODES["mask"])
+    alike = MixSettings(cutmix=1, within_mask=True)
+    mix = Mixer(alike, {**CODES, "mask": masks}, AGES, ROWS, 0).plan(ROWS, 0)
+    assert (masks[mix.photo] != UNKNOWN).all(), "of an unknown mask nobody knows the like"
+    assert len(mix.photo) == (masks != UNKNOWN).sum()
     near = mixer(mixup=1, age_gap=3).plan(ROWS, 0)
     assert len(near.photo) > 50
     assert (np.abs(AGES[near.partner] - AGES[near.photo]) <= 3).all()

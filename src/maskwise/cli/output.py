@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,6 +46,11 @@ def console() -> "Console":
     from rich.console import Console
 
     return Console(stderr=True, markup=False, emoji=False, highlight=False)
+
+
+def end_like_an_interrupt() -> None:
+    """Let a plain kill end this command like Ctrl-C: what it started is stopped too."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def print_json(value: Any) -> None:

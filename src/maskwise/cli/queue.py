@@ -1,12 +1,11 @@
 """`maskwise queue`."""
 
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskwise.cli.output import AsJson, console, print_json, print_table
+from maskwise.cli.output import AsJson, console, end_like_an_interrupt, print_json, print_table
 
 if TYPE_CHECKING:
     from maskwise.experiments.queue import Result
@@ -35,8 +34,7 @@ def queue(
 
     from maskwise.experiments.queue import Queue
 
-    # a plain kill ends it like Ctrl-C: what is trained is stopped, and goes on next time
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_like_an_interrupt()
     named = devices.split(",") if devices else [""]
     each = [named[number % len(named)] for number in range(workers)]
     results = Queue(folder, on, each, _say).work(watch)

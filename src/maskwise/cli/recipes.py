@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from maskwise.cli.output import AsJson, console, print_json, print_table
+from maskwise.cli.output import AsJson, console, end_like_an_interrupt, print_json, print_table
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -52,6 +52,7 @@ def compare(
     from maskwise.experiments.compare import Terms
     from maskwise.experiments.compare import compare as run_comparison
 
+    end_like_an_interrupt()
     seconds = 0.0 if photos else _seconds(budget)
     terms = Terms(size, backbone, seconds, photos, tuple(overrides or ()))
     share = f"{photos} photos" if photos else budget

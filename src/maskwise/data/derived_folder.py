@@ -9,10 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from filelock import FileLock, Timeout
-
 from maskwise.errors import ManifestError
-from maskwise.storage import remove_leftovers, storage_errors, write_json
+from maskwise.storage import LOCK, only_writer, remove_leftovers, storage_errors, write_json
 from maskwise.version import __version__
 
 Row = dict[str, Any]
@@ -20,7 +18,6 @@ Row = dict[str, Any]
 
 _OPTIONS: Final = "derived.json"
 _JOURNAL: Final = "derived.jsonl"
-_LOCK: Final = ".lock"
 
 
 @dataclass(frozen=True)
@@ -43,19 +40,11 @@ def claimed(
 
     Raises:
         ManifestError: `out` holds something else or photos of the source, was begun with other
-            options or photos, or is being written by another run.
-        StorageError: the disk is full or the folder cannot be written.
+            options or photos.
+        StorageError: another process writes there, or the folder cannot be written.
     """
     _check_destination(out, sources)
-    with storage_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-        try:
-            lock = FileLock(out / _LOCK).acquire(timeout=0)
-        except Timeout as error:
-            raise ManifestError(
-                f"{out} is being written by another run; wait for it, or name another folder"
-            ) from error
-    with lock:
+    with only_writer(out):
         _claim(out, step, options, sources)
         remove_leftovers(out)
         yield Journal(out)
@@ -152,7 +141,7 @@ def _check_destination(out: Path, sources: Sequence[Row]) -> None:
 
 def _is_begun(name: str) -> bool:
     """Return whether a file is what a run leaves that was killed before it claimed the folder."""
-    return name == _LOCK or (name.startswith(f".{_OPTIONS}.") and name.endswith(".tmp"))
+    return name == LOCK or (name.startswith(f".{_OPTIONS}.") and name.endswith(".tmp"))
 
 
 def _claim(out: Path, step: str, options: dict[str, Any], sources: Sequence[Row]) -> None:

@@ -25,11 +25,10 @@ from typing import Any, Final
 
 import psutil
 import yaml
-from filelock import FileLock, Timeout
 
-from maskwise.errors import MaskwiseError, RunError, SettingsError
+from maskwise.errors import MaskwiseError, SettingsError
 from maskwise.experiments.process import run_command
-from maskwise.storage import write_csv, write_json, write_text
+from maskwise.storage import only_writer, write_csv, write_json, write_text
 
 WAITING, RUNNING, DONE, FAILED = "queue", "running", "done", "failed"
 _KINDS: Final = (".yaml", ".yml", ".json")
@@ -67,10 +66,6 @@ class Queue:
 
         A device is what CUDA_VISIBLE_DEVICES is set to, or empty for what there is. `manifest` is
         for files that name none; `told` is called at each change of a training's state.
-
-        Raises:
-            RunError: another queue works there.
-            StorageError: the folder cannot be written.
         """
         self._folder = folder
         self._manifest = manifest
@@ -79,21 +74,19 @@ class Queue:
         self._guard = threading.Lock()
         self._stopped = threading.Event()
         self._results: dict[str, Result] = {}
-        for name in (WAITING, RUNNING, DONE, FAILED, "runs"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(folder / ".lock")
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
-            raise RunError(f"another queue works in {folder}") from error
-        self._read_results()
 
     def work(self, watch: bool) -> list[Result]:
         """Work until nothing waits, or, with `watch`, until interrupted; return all results.
 
         What was running when a queue was killed goes on first, where it was.
+
+        Raises:
+            StorageError: another queue works there, or the folder cannot be written.
         """
-        try:
+        with only_writer(self._folder):
+            for name in (WAITING, RUNNING, DONE, FAILED, "runs"):
+                (self._folder / name).mkdir(exist_ok=True)
+            self._read_results()
             for path in self._files(RUNNING):
                 _end_leftover(path)
             with ThreadPoolExecutor(len(self._devices)) as pool:
@@ -104,8 +97,6 @@ class Queue:
                 except BaseException:
                     self._stopped.set()
                     raise
-        finally:
-            self._lock.release()
         return list(self._results.values())
 
     def _worker(self, device: str, watch: bool) -> None:

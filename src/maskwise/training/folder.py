@@ -14,6 +14,8 @@
 import json
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -24,12 +26,34 @@ from accelerate import Accelerator
 from maskwise.config import Settings
 from maskwise.errors import RunError, SettingsError, listed
 from maskwise.settings import load_settings, setting_values, write_settings
-from maskwise.storage import file_digest, remove_leftovers, write_json
+from maskwise.storage import LOCK, file_digest, only_writer, remove_leftovers, write_json
 from maskwise.version import __version__
 
 RUN_FORMAT: Final = 2
 _MAY_CHANGE: Final = ("cache.", "faces.", "track.", "train.device")
 """Settings that a resumed run may have otherwise: they do not change what is learnt."""
+
+
+@contextmanager
+def run_folder(
+    folder: Path, resume: bool, settings: Settings, manifest: Path, accelerator: Accelerator
+) -> Iterator[None]:
+    """Begin a run in a folder, or go on with one, and keep other runs out of it.
+
+    Raises:
+        RunError, SettingsError: it may not; see `check_folder`.
+        StorageError: another process trains there, or the folder cannot be written.
+    """
+    check_folder(folder, resume, settings, manifest)
+    accelerator.wait_for_everyone()  # nobody may find what the main process writes next
+    if not accelerator.is_main_process:
+        accelerator.wait_for_everyone()
+        yield
+        return
+    with only_writer(folder):
+        write_run(folder, settings, manifest, accelerator)
+        accelerator.wait_for_everyone()
+        yield
 
 
 def saved_settings(folder: Path) -> Settings | None:
@@ -85,7 +109,7 @@ def _holds_other_things(folder: Path, resume: bool, manifest: Path) -> bool:
     if not folder.is_dir():
         return False
     # a data folder given instead of a manifest is imported into the run folder
-    names = {path.name for path in folder.iterdir() if path != manifest}
+    names = {path.name for path in folder.iterdir() if path != manifest} - {LOCK}
     if resume:  # a run killed while it began
         names -= {"settings.yaml"}
         names = {name for name in names if not name.endswith(".tmp")}

@@ -10,10 +10,11 @@ from maskwise.config import Settings
 from maskwise.data.cache import CachedFrames
 from maskwise.labels import TASKS
 from maskwise.models.bundle import ModelInfo
+from maskwise.models.network import FaceModel
 from maskwise.models.views import movable_changes
 from maskwise.storage import write_text
 from maskwise.training.averaging import SWA, Photos, average_epochs
-from maskwise.training.folder import check_folder, write_run
+from maskwise.training.folder import run_folder
 from maskwise.training.loop import Trainer
 from maskwise.training.memory import peak_memory_gb
 from maskwise.training.observer import Observer
@@ -21,6 +22,7 @@ from maskwise.training.prepare import RunRows, check_labels, choose_rows, load_d
 from maskwise.training.setup import build_model, check_batches, make_accelerator, prepare_settings
 from maskwise.training.tasks import join_tasks, task_settings
 from maskwise.training.teacher import check_teacher, taught_labels
+from maskwise.transforms.preprocess import Preprocess
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ def train(
         SettingsError: settings that cannot work together, or differ from those of the run resumed.
         WeightsError: the pretrained weights cannot be had.
         RunError: the folder holds another run, or a damaged one.
-        StorageError: the disk is full; what was saved before stays usable.
+        StorageError: the disk is full; what was saved before stays usable; or another process
+            trains there.
     """
     accelerator = make_accelerator(settings)
     told = observer if accelerator.is_main_process else None
@@ -66,11 +69,25 @@ def train(
         for part in parts:
             check_labels(rows, part)
         check_batches(parts[0], accelerator, rows, build_model(parts[0], accelerator)[0])
-        begin_run(folder, resume, settings, manifest, accelerator)
-        return _train_tasks(manifest, folder, settings, observer, rows, accelerator)
-    model, preprocess, origin = build_model(settings, accelerator)
-    check_batches(settings, accelerator, rows, model)
-    begin_run(folder, resume, settings, manifest, accelerator)
+        with run_folder(folder, resume, settings, manifest, accelerator):
+            return _train_tasks(manifest, folder, settings, observer, rows, accelerator)
+    built = build_model(settings, accelerator)
+    check_batches(settings, accelerator, rows, built[0])
+    with run_folder(folder, resume, settings, manifest, accelerator):
+        return _train_network(folder, settings, observer, rows, accelerator, built)
+
+
+def _train_network(
+    folder: Path,
+    settings: Settings,
+    observer: Observer,
+    rows: RunRows,
+    accelerator: Accelerator,
+    built: tuple[FaceModel, Preprocess, str],
+) -> RunSummary:
+    """Train a network from its first weights, or go on with it."""
+    told = observer if accelerator.is_main_process else None
+    model, preprocess, origin = built
     with accelerator.main_process_first():
         data = load_data(rows, settings, preprocess, told)
         data = replace(data, taught=taught_labels(rows, settings, folder, told))
@@ -129,18 +146,3 @@ def _train_tasks(
     epochs = max(part.epochs for part in parts)
     memory = max(part.memory_gb for part in parts)
     return RunSummary(str(folder), epochs, best, figures.get("score", 0.0), figures, memory)
-
-
-def begin_run(
-    folder: Path, resume: bool, settings: Settings, manifest: Path, accelerator: Accelerator
-) -> None:
-    """Check that a run may begin or go on in a folder, and write what it is.
-
-    Raises:
-        RunError, SettingsError: it may not; see `check_folder`.
-    """
-    check_folder(folder, resume, settings, manifest)
-    accelerator.wait_for_everyone()  # nobody may find what the main process writes next
-    if accelerator.is_main_process:
-        write_run(folder, settings, manifest, accelerator)
-    accelerator.wait_for_everyone()
