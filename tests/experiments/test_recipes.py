@@ -177,6 +177,8 @@ def test_a_comparison_that_was_stopped_goes_on(
     [row] = compare(["quick"], manifest, tmp_path / "out", terms)
     assert [call[0] for call in calls] == ["train", "train", "train", "evaluate", "evaluate"]
     assert "--resume" in calls[2]
+    last = tmp_path / "out" / "quick" / "run" / "last"  # no epoch is chosen on whom it is scored
+    assert calls[3][1] == calls[4][1] == str(last)
     assert (row.macro_f1, row.photos_seen, row.memory_gb) == (0.5, 1000, 3.0)
     assert asdict(row)["interval"] == (0.4, 0.6)
     assert row.seconds is not None

@@ -96,6 +96,22 @@ def test_model_without_published_weights_says_so() -> None:
         load_pretrained(model, settings, SIZE)
 
 
+def test_a_channel_beside_the_colours_starts_without_effect() -> None:
+    settings = ModelSettings(backbone="tf_efficientnet_lite0")
+    colours, more = (
+        build_backbone(settings.backbone, SIZE),
+        build_backbone(settings.backbone, SIZE, channels=4),
+    )
+    for model in (colours, more):
+        load_pretrained(model.eval(), settings, SIZE)
+    photos = torch.randn(2, 3, *SIZE)
+    with torch.inference_mode():
+        wanted = colours(photos)
+        assert torch.allclose(
+            more(torch.cat([photos, torch.randn(2, 1, *SIZE)], 1)), wanted, atol=1e-5
+        )
+
+
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 def test_weights_from_a_file(tmp_path: Path, suffix: str) -> None:
     torch.manual_seed(1)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from kornia.enhance import equalize_clahe
+from kornia.enhance import equalize_clahe, jpeg_codec_differentiable
 from torch.nn import functional as nnf
 
 from augmenting import OFF, fixed, only, photos
@@ -71,12 +71,17 @@ def test_one_of_changes_each_photo_by_one_of_a_group() -> None:
 
 def test_clahe_equals_kornia_and_jpeg_loses_more_at_a_lower_quality() -> None:
     frames = photos(2, 64)
+    dull = frames // 8 + 100
+    for drawn, limit in ((1.0, 3.0), (0.0, 1.0)):
+        changed = only(clahe=1, clahe_limit=3)(dull, fixed(2, clahe=0, clahe_limit=drawn))
+        expected = [equalize_clahe(to_planes(dull)[0], each, (4, 4)) for each in (limit, 4 - limit)]
+        assert torch.allclose(changed[0], expected[0], atol=1e-5)
+        assert not torch.allclose(changed[0], expected[1], atol=1e-2)
     plain = to_planes(frames)
-    changed = only(clahe=1, clahe_limit=3)(frames, fixed(2, clahe=0, clahe_limit=1.0))
-    assert torch.allclose(changed[0], equalize_clahe(plain[0], 3.0, (8, 8)), atol=1e-5)
     good = only(jpeg=1, jpeg_quality=10)(frames, fixed(2, jpeg=0, jpeg_quality=1.0))
     bad = only(jpeg=1, jpeg_quality=10)(frames, fixed(2, jpeg=0, jpeg_quality=0.0))
     assert 0 < (good - plain).abs().mean() < (bad - plain).abs().mean() < 0.2
+    assert torch.allclose(bad, jpeg_codec_differentiable(plain, torch.full((2,), 10.0)), atol=1e-5)
 
 
 @pytest.mark.parametrize("policy", ["randaugment", "trivialaugment", "file"])
@@ -96,6 +101,19 @@ def test_policies_change_each_photo_by_its_own_draw(policy: str, tmp_path: Path)
     assert ((together - plain).abs().mean((1, 2, 3)) > 0.005).sum() >= 3
     never = only(policy=policy, policy_share=0)(frames, draw(rows, 3, 2))
     assert torch.allclose(never, plain, atol=1e-5)
+    alike = augment(frames[[0] * 6], draw(rows, 3, 2))
+    assert len({photo.numpy().round(2).tobytes() for photo in alike}) > 1
+
+
+def test_steps_of_a_policy_come_with_their_probability(tmp_path: Path) -> None:
+    frames, rows = photos(1)[[0] * 40], np.arange(40)
+    for probability, low, high in ((0.0, 0, 0), (0.5, 10, 30), (1.0, 40, 40)):
+        step = PolicyStep(change="invert", probability=probability, strength=5)
+        file = tmp_path / f"{probability}.yaml"
+        write_policy(file, Policy(sequences=((step,),)))
+        changed = only(policy=str(file))(frames, draw(rows, 0, 0))
+        inverted = (changed - to_planes(frames)).abs().mean((1, 2, 3)) > 0.01
+        assert low <= inverted.sum() <= high
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,15 @@ from maskwise.config import AugmentSettings
 from maskwise.transforms.augment.draws import Draws
 
 _TILES = 8
-"""Of a side, in local equalisation."""
+"""Of a side, in local equalisation, at most."""
+_TILE = 16
+"""Pixels of a tile's sides, at least: with fewer pixels than grey levels no limit is felt."""
 
 
 def equalise(photos: torch.Tensor, draws: Draws, settings: AugmentSettings) -> None:
     """Equalise contrast locally (CLAHE: Pizer et al., 1987), with a random clip limit."""
     limits = draws.between("clahe_limit", 1.0, settings.clahe_limit)
-    tiles = min(_TILES, min(photos.shape[2:]) // 4)
+    tiles = max(1, min(_TILES, min(photos.shape[2:]) // _TILE))
     for photo in draws.chosen("clahe", settings.clahe):
         photos[photo] = equalize_clahe(
             photos[photo].clamp(0, 1), float(limits[photo]), (tiles, tiles)
