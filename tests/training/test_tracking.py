@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 from maskwise.cli import app
 from maskwise.config import Settings
 from maskwise.errors import SettingsError
+from maskwise.settings import load_settings
 from maskwise.training.losses.labels import Labels
 from maskwise.training.pictures import batch_tiles, caption
-from maskwise.training.tracking.trackers import check_trackers, open_trackers
+from maskwise.training.tracking.trackers import WeightsAndBiases, check_trackers, open_trackers
 
 
 def train(manifest: Path, run: Path, *words: str) -> None:
@@ -105,6 +106,9 @@ def test_weights_and_biases_keeps_an_offline_run(
     assert list((run / "wandb").rglob("*.png"))
     identity = json.loads((run / "trackers.json").read_text())["wandb"]
     assert identity in file.name
+    WeightsAndBiases(run, load_settings(run / "settings.yaml")).close()  # as of a resumed run
+    assert all(identity in file.name for file in (run / "wandb").rglob("*.wandb"))
+    assert len(list((run / "wandb").rglob("*.wandb"))) > 1
 
 
 def test_a_tracker_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
