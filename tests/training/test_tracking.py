@@ -11,11 +11,13 @@ from typer.testing import CliRunner
 
 from maskwise.cli import app
 from maskwise.config import Settings
+from maskwise.data.sheets import Tile
 from maskwise.errors import SettingsError
 from maskwise.settings import load_settings
 from maskwise.training.losses.labels import Labels
 from maskwise.training.pictures import batch_tiles, caption
 from maskwise.training.tracking.trackers import WeightsAndBiases, check_trackers, open_trackers
+from maskwise.training.validate import Validator
 
 
 def train(manifest: Path, run: Path, *words: str) -> None:
@@ -45,6 +47,25 @@ def test_tensorboard_has_curves_photos_and_mistakes(
     train(manifest, tmp_path / "plain", *tiny, "train.epochs=1", "track.pictures=0",
           "track.mistakes=0")  # fmt: skip
     assert not board(tmp_path / "plain").Tags()["images"]
+
+
+def test_the_surest_mistakes_are_shown(
+    manifest: Path, tmp_path: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[tuple[list[float], int]] = []
+    plain = Validator.worst_mistakes
+
+    def watched(self: Validator, count: int) -> list[Tile]:
+        every = [float(text.split()[-1]) for _, text in plain(self, 1000)]
+        tiles = plain(self, count)
+        shown.append(([float(text.split()[-1]) for _, text in tiles], count))
+        assert shown[-1][0] == sorted(every, reverse=True)[:count]
+        assert len(set(every)) > 1
+        return tiles
+
+    monkeypatch.setattr(Validator, "worst_mistakes", watched)
+    train(manifest, tmp_path / "run", *tiny, "train.epochs=1", "track.mistakes=3")
+    assert [(len(sure), count) for sure, count in shown] == [(3, 3)]
 
 
 def test_pictures_say_what_is_known_of_each_share() -> None:
