@@ -100,6 +100,11 @@ def test_a_stack_is_the_softmax_of_a_linear_model() -> None:
     found = count_votes(members, vote)
     for task in TASKS:
         np.testing.assert_allclose(found.tasks[task], members[1].tasks[task], atol=1e-5)
+    leaning = StackedTask(weights=models["mask"].weights, bias=[np.log(2), 0.0, 0.0])
+    leant = count_votes(members, vote.model_copy(update={"stack": {**models, "mask": leaning}}))
+    doubled = members[1].tasks["mask"] * [2, 1, 1]
+    doubled /= doubled.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(leant.tasks["mask"], doubled, atol=1e-5)
     short = {**models, "mask": StackedTask(weights=rows[:2].tolist(), bias=[0.0, 0.0])}
     with pytest.raises(ValidationError, match=r"the model of mask is \(2, 16\)"):
         Vote(how="stack", weights=vote.weights, stack=short)
@@ -114,6 +119,8 @@ def test_ages_are_of_those_who_tell_them() -> None:
     members[1] = Probabilities(members[1].joint, members[1].tasks, told[[1, 2, 2]])
     ages = count_votes(members, equal_vote([ALL] * 2)).ages
     np.testing.assert_allclose(ages, [30, 40, np.nan])
+    weighed = Vote(weights=weights((1, 9), (1, 9), (3, 1)))  # type: ignore[arg-type]
+    np.testing.assert_allclose(count_votes(members, weighed).ages, [25, 40, np.nan])
 
 
 def test_temperatures_make_tasks_less_sure_and_classes_follow() -> None:
