@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from maskwise.config import Settings
 from maskwise.errors import SettingsError, listed
+from maskwise.recipes import find_recipe
 from maskwise.storage import write_text
 
 
@@ -21,14 +22,15 @@ def load_settings(
 ) -> Settings:
     """Read settings from a YAML file and `section.key=value` words; words win.
 
-    What neither sets is as in the YAML file `base`, such as a recipe.
+    What neither sets is as in the YAML file `base`, such as a recipe. A file may itself build on
+    one: its key `recipe` names a recipe of the package, or a file beside it.
 
     Raises:
         SettingsError: a file is missing or no YAML, or any key or value is wrong; all at once.
     """
-    tree = _read_yaml(base) if base else {}
+    tree = _read_tree(base) if base else {}
     if file:
-        tree = _merged(tree, _read_yaml(file), Settings)
+        tree = _merged(tree, _read_tree(file), Settings)
     problems = [problem for word in overrides if (problem := _override(tree, word))]
     return check_settings(tree, problems)
 
@@ -47,6 +49,21 @@ def check_settings(tree: Mapping[str, Any], problems: Sequence[str] = ()) -> Set
     if found:
         raise SettingsError(f"{len(found)} wrong setting(s):\n{listed(found)}")
     return settings
+
+
+def _read_tree(file: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return what a file sets, and below it what the recipe sets that it builds on."""
+    tree = _read_yaml(file)
+    if "recipe" not in tree:
+        return tree
+    name = tree.pop("recipe")
+    if not isinstance(name, str):
+        raise SettingsError(f"{file}: recipe: expected a name or a YAML file, found {name!r}")
+    beside = file.parent / name
+    below = find_recipe(str(beside) if beside.is_file() else name).path
+    if below.resolve() in above or below.resolve() == file.resolve():
+        raise SettingsError(f"{file}: recipe: {name} builds on this file itself")
+    return _merged(_read_tree(below, (*above, file.resolve())), tree, Settings)
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:

@@ -75,6 +75,26 @@ def test_words_win_over_a_file_and_that_over_a_recipe(tmp_path: Path) -> None:
     assert "head: single" in shown
 
 
+def test_a_file_may_build_on_a_recipe_or_on_a_file_beside_it(tmp_path: Path) -> None:
+    mine, more = tmp_path / "mine.yaml", tmp_path / "more.yaml"
+    mine.write_text("recipe: seed-1\nloss: {terms: {ce: 2}}\n")
+    more.write_text("recipe: mine.yaml\ntrain: {seed: 9}\n")
+    settings = load_settings(None, ["train.epochs=3"], more)
+    assert (settings.train.seed, settings.train.epochs) == (9, 3)
+    assert settings.loss.terms == {"ce": 2}
+    assert settings.model.head == "single"
+    assert settings == load_settings(more, ["train.epochs=3"])
+    for wrong, message in (
+        ("recipe: sed-1", "did you mean seed-1"),
+        ("recipe: 3", "expected a name or a YAML file, found 3"),
+        ("recipe: more.yaml", "more.yaml builds on this file itself"),
+        ("recipe: mine.yaml", "mine.yaml builds on this file itself"),
+    ):
+        mine.write_text(wrong)
+        with pytest.raises(SettingsError, match=message):
+            load_settings(more)
+
+
 def test_a_name_that_is_none_is_answered_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"no recipe 'sed-1'; did you mean seed-1"):
         find_recipe("sed-1")

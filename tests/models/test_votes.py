@@ -1,13 +1,18 @@
 """Votes and decisions, on worked cases."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from maskwise.labels import NUM_CLASSES, TASKS
+from maskwise.models.classifier import EnsembleClassifier
 from maskwise.models.decision import Decision
 from maskwise.models.probabilities import Probabilities, task_product, task_sums
 from maskwise.models.votes import StackedTask, Vote, count_votes, equal_vote, stack_features
+from maskwise.transforms.preprocess import Preprocess
 
 ALL = tuple(TASKS)
 RANDOM = np.random.default_rng(0)
@@ -121,6 +126,23 @@ def test_ages_are_of_those_who_tell_them() -> None:
     np.testing.assert_allclose(ages, [30, 40, np.nan])
     weighed = Vote(weights=weights((1, 9), (1, 9), (3, 1)))  # type: ignore[arg-type]
     np.testing.assert_allclose(count_votes(members, weighed).ages, [25, 40, np.nan])
+
+
+def test_an_ensemble_is_as_its_members_and_their_weights_are() -> None:
+    def member(networks: int, ages: tuple[float, ...], width: int) -> Any:
+        preprocess = Preprocess(height=96, width=width, mean=(0.5,) * 3, std=(0.5,) * 3)
+        return SimpleNamespace(
+            boundaries=(29, 60), mean_ages=ages, networks=networks,
+            preprocesses={preprocess.frame_key: preprocess},
+        )  # fmt: skip
+
+    members = [member(1, (20, 40, 60), 96), member(3, (24, 44, 68), 96), member(1, (1, 2, 3), 64)]
+    vote = Vote(weights=weights((1, 1, 1), (1, 1, 1), (3, 1, 0)))  # type: ignore[arg-type]
+    both = EnsembleClassifier(members, vote, "val")
+    assert both.mean_ages == (21, 41, 62)
+    assert both.networks == 5
+    assert both.boundaries == (29, 60)
+    assert sorted(shape.width for shape in both.preprocesses.values()) == [64, 96]
 
 
 def test_temperatures_make_tasks_less_sure_and_classes_follow() -> None:

@@ -13,7 +13,9 @@ import maskwise
 from commands import invoke, refused
 from conftest import TINY, write_set
 from maskwise.cli import app
+from maskwise.errors import RunError
 from maskwise.evaluation.tables import CLASS_COLUMNS, read_probabilities
+from maskwise.models.ensemble import load_classifier
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +72,16 @@ def test_an_ensemble_answers_like_its_members_together(place: Path, tmp_path: Pa
     # the oof file of an ensemble serves a later one
     table = read_probabilities(out / "oof.csv")
     np.testing.assert_allclose(table.probabilities.joint, expected, atol=1e-5)
+    record = json.loads((out / "ensemble.json").read_text())
+    weights = {task: [1, 1, 1] for task in record["vote"]["weights"]}
+    for changed, message in (
+        ({"vote": {**record["vote"], "weights": weights}}, "weights are not those of its members"),
+        ({"format": 9}, "has format 9"),
+        ({"members": []}, "members: "),
+    ):
+        (out / "ensemble.json").write_text(json.dumps({**record, **changed}))
+        with pytest.raises(RunError, match=message):
+            load_classifier(out)
 
 
 @pytest.mark.usefixtures("cached")

@@ -27,7 +27,7 @@ def queue(
 ) -> None:
     """Train what the files in DIR/queue ask for, one after another.
 
-    A file holds settings of training as YAML or JSON, and `manifest` and `recipe` beside them.
+    A file holds settings of training as YAML or JSON, and `manifest` beside them.
     Files may be added while it works. Interrupted and started again it goes on where it was.
     """
     from dataclasses import asdict

@@ -10,7 +10,7 @@
         runs/NAME   the run folders
         results.csv state, score and time of each
 
-A file holds settings, and beside them `manifest`, and `recipe` if it builds on one.
+A file holds settings, and beside them `manifest`.
 """
 
 import csv
@@ -32,7 +32,6 @@ from maskwise.storage import only_writer, write_csv, write_json, write_text
 
 WAITING, RUNNING, DONE, FAILED = "queue", "running", "done", "failed"
 _KINDS: Final = (".yaml", ".yml", ".json")
-_OWN: Final = ("manifest", "recipe")
 _PAUSE: Final = 0.5
 """Seconds between looks into the folder."""
 _PATIENCE: Final = 10.0
@@ -170,12 +169,10 @@ class Queue:
         manifest = Path(manifest).expanduser() if manifest else self._manifest
         if manifest is None:
             raise SettingsError(f"{path.name}: name the manifest, or start the queue with --on")
-        recipe = values.pop("recipe", None)
         config = _mark(path).with_suffix(".yaml")
         write_text(config, yaml.safe_dump(values))
         words = ["train", manifest, "--config", config, "--resume"]
         words += ["--out", self._folder / "runs" / path.stem]
-        words += ["--recipe", recipe] if recipe else []
         try:
             return run_command(
                 words,
@@ -239,7 +236,7 @@ def _end_leftover(path: Path) -> None:
 
 
 def read_job(path: Path) -> dict[str, Any]:
-    """Return the settings of a file, with `manifest` and `recipe` among them.
+    """Return the settings of a file, with `manifest` among them.
 
     Raises:
         SettingsError: it cannot be read, or holds something else.
@@ -250,7 +247,6 @@ def read_job(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path.name} cannot be read: {error}") from error
     if not isinstance(values, dict):
         raise SettingsError(f"{path.name}: expected settings, found {values!r}")
-    for name in _OWN:
-        if not isinstance(values.get(name, ""), str):
-            raise SettingsError(f"{path.name}: {name}: expected a path or a name")
+    if not isinstance(values.get("manifest", ""), str):
+        raise SettingsError(f"{path.name}: manifest: expected a path")
     return values

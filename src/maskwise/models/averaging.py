@@ -42,7 +42,6 @@ def estimate_statistics(model: nn.Module, batches: Iterable[torch.Tensor]) -> No
     was_training = model.training
     model.eval()
     for norm in norms:
-        norm.reset_running_stats()
         norm.train()
     seen = 0
     with torch.inference_mode():
