@@ -1,6 +1,7 @@
 """The search of an augmentation policy: on training people only, resumable, its policy usable."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from typer.testing import CliRunner
 from conftest import read_rows, write_set
 from maskwise.cli import app
 from maskwise.config import Settings
+from maskwise.data.manifest import read_manifest, write_manifest
 from maskwise.errors import ManifestError, SettingsError
 from maskwise.experiments import policy_search
 from maskwise.experiments.policy_search import search_policy
-from maskwise.experiments.trials import Watched
+from maskwise.experiments.trials import Watched, inner_manifest
 from maskwise.transforms.augment.policy import Policy, read_policy
 
 
@@ -95,6 +97,22 @@ def test_the_best_policy_is_found_and_a_stopped_search_goes_on(
     best = read_policy(Path(found.policy)).sequences[0][0].probability
     assert best == found.score == max(p.sequences[0][0].probability for p in policies)
     assert seen.count(None) == 1
+
+
+def test_people_with_the_same_photo_stay_together_within_a_search(tmp_path: Path) -> None:
+    manifest = write_set(tmp_path / "data", train=24, val=6)
+    frame = read_manifest(manifest)
+    copies = []
+    for row in frame[:12].iter_rows(named=True):
+        copy = tmp_path / f"{row['person']}.png"
+        shutil.copyfile(row["photo"], copy)
+        copies.append({**row, "photo": str(copy), "person": f"copy-{row['person']}"})
+    write_manifest(pl.concat([frame, pl.DataFrame(copies, schema=frame.schema)]), manifest)
+    inner = inner_manifest(manifest, Settings.model_validate({"cache": {"workers": 0}}))
+    folds = dict(zip(inner["person"], inner["fold"], strict=True))
+    assert set(folds.values()) == {"train", "val"}
+    assert len(folds) == 36, "those who validate the run take no part"
+    assert all(folds[f"copy-p{number}"] == folds[f"p{number}"] for number in range(12))
 
 
 def test_hopeless_trials_end_early() -> None:

@@ -12,6 +12,7 @@ import optuna
 import polars as pl
 
 from maskwise.config import Settings
+from maskwise.data.duplicates import find_twins, fingerprint_photos
 from maskwise.data.manifest import read_manifest
 from maskwise.data.split import TEST, split_manifest
 from maskwise.errors import ManifestError, SettingsError
@@ -83,6 +84,8 @@ def finished(study: optuna.Study) -> int:
 def inner_manifest(manifest: Path, settings: Settings) -> pl.DataFrame:
     """Return the training rows of a manifest, a share of whose people validates.
 
+    Nearly equal photos under other names stay together.
+
     Raises:
         ManifestError: there are none.
     """
@@ -91,7 +94,8 @@ def inner_manifest(manifest: Path, settings: Settings) -> pl.DataFrame:
     frame = frame.filter(pl.col("fold").is_not_null() & ~pl.col("fold").is_in(outside))
     if frame.is_empty():
         raise ManifestError(f"{manifest} has no training rows; split it: maskwise data split")
-    return split_manifest(frame, [], _INNER_SHARE, 0, settings.train.seed, reassign=True)
+    twins = find_twins(fingerprint_photos(frame["photo"].to_list(), settings.cache.workers))
+    return split_manifest(frame, twins, _INNER_SHARE, 0, settings.train.seed, reassign=True)
 
 
 def trained_score(
