@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 
 from conftest import read_rows, write_set
 from maskwise.cli import app
-from maskwise.config import Settings
+from maskwise.config import Settings, TrainSettings
 from maskwise.data.manifest import read_manifest, write_manifest
 from maskwise.errors import ManifestError, SettingsError
 from maskwise.experiments import policy_search
 from maskwise.experiments.policy_search import search_policy
-from maskwise.experiments.trials import Watched, inner_manifest
+from maskwise.experiments.trials import Watched, inner_manifest, open_study
 from maskwise.transforms.augment.policy import Policy, read_policy
 
 
@@ -115,17 +115,17 @@ def test_people_with_the_same_photo_stay_together_within_a_search(tmp_path: Path
     assert all(folds[f"copy-p{number}"] == folds[f"p{number}"] for number in range(12))
 
 
-def test_hopeless_trials_end_early() -> None:
-    study = optuna.create_study(
-        direction="maximize", pruner=optuna.pruners.MedianPruner(n_startup_trials=2)
-    )
-    for score in (0.5, 0.6):
+def test_hopeless_trials_end_when_half_their_epochs_are_done() -> None:
+    study = open_study("sqlite://", "policy", {}, TrainSettings(epochs=4))
+    for number in range(5):
         trial = study.ask()
-        Watched(trial).epoch_done(1, {"score": score}, best=True)
-        study.tell(trial, score)
+        for epoch in range(1, 5):
+            Watched(trial).epoch_done(epoch, {"score": 0.5 + number / 100}, best=True)
+        study.tell(trial, 0.5)
     watched = Watched(study.ask())
+    watched.epoch_done(1, {"score": 0.1}, best=False)
     with pytest.raises(optuna.TrialPruned):
-        watched.epoch_done(1, {"score": 0.1}, best=False)
+        watched.epoch_done(2, {"score": 0.1}, best=False)
 
 
 def test_other_settings_folders_and_manifests_are_refused(

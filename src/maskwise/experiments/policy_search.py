@@ -71,7 +71,7 @@ def search_policy(
     database = out / "study.db"
     claim_folder(out, database)
     terms = search_terms(manifest, settings, sequences=sequences)
-    study = open_study(f"sqlite:///{database.resolve()}", "policy", terms, settings.train.seed)
+    study = open_study(f"sqlite:///{database.resolve()}", "policy", terms, settings.train)
     inner = out / "manifest.csv"
     with FileLock(out / ".lock"):  # what all trials need is done by one process
         if not inner.is_file():

@@ -86,7 +86,7 @@ def search_settings(
     }
     terms = search_terms(manifest, base, space=plain)
     url = storage or f"sqlite:///{database.resolve()}"
-    study = open_study(url, name, terms, base.train.seed)
+    study = open_study(url, name, terms, base.train)
     inner = out / "manifest.csv"
     with FileLock(out / ".lock"):
         if not inner.is_file():

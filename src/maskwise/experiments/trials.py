@@ -11,7 +11,7 @@ from typing import Any, Final
 import optuna
 import polars as pl
 
-from maskwise.config import Settings
+from maskwise.config import Settings, TrainSettings
 from maskwise.data.duplicates import find_twins, fingerprint_photos
 from maskwise.data.manifest import read_manifest
 from maskwise.data.split import TEST, split_manifest
@@ -43,8 +43,13 @@ def claim_folder(out: Path, database: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
 
 
-def open_study(storage: str, name: str, terms: dict[str, Any], seed: int) -> optuna.Study:
+def open_study(
+    storage: str, name: str, terms: dict[str, Any], training: TrainSettings
+) -> optuna.Study:
     """Return a study, new or begun on the same terms.
+
+    A trial that is worse than most may end when half its epochs are done: what learns slowly at
+    first, such as a policy of strong changes, is not judged by its beginning.
 
     Raises:
         SettingsError: it was begun on others, or the storage cannot be reached.
@@ -56,7 +61,9 @@ def open_study(storage: str, name: str, terms: dict[str, Any], seed: int) -> opt
             study_name=name,
             direction="maximize",
             load_if_exists=True,
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=0),
+            pruner=optuna.pruners.MedianPruner(
+                n_startup_trials=5, n_warmup_steps=training.epochs // 2
+            ),
         )
     except Exception as error:  # each database raises errors of its own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -71,7 +78,7 @@ def open_study(storage: str, name: str, terms: dict[str, Any], seed: int) -> opt
         )
     # a search that goes on must not draw again what it drew, nor what another process draws
     others = any(trial.state == optuna.trial.TrialState.RUNNING for trial in study.trials)
-    drawn = seed + len(study.trials) + (os.getpid() if others else 0)
+    drawn = training.seed + len(study.trials) + (os.getpid() if others else 0)
     study.sampler = optuna.samplers.TPESampler(seed=drawn, constant_liar=True)
     return study
 
