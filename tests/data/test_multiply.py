@@ -158,6 +158,21 @@ def test_blends_are_of_two_people_of_like_age(manifest: Path, tmp_path: Path) ->
     assert years <= 4
 
 
+def test_copies_are_not_split_anew(manifest: Path, tmp_path: Path) -> None:
+    out, more = tmp_path / "copies", tmp_path / "more.csv"
+    invoke("data", "multiply", manifest, "--times", "old=2", "--how", "mix", "--out", out)
+    invoke("data", "merge", manifest, out / "manifest.csv", "--same-people", "--out", more)
+    assert (read_rows(more)["source"].str.ends_with(" (copy)")).sum() == len(
+        read_rows(out / "manifest.csv")
+    )
+    words = ["data", "split", more, "--out", tmp_path / "split.csv"]
+    message = refused(*words, "--folds", "3", "--reassign")
+    assert "are copies, made for the split that they are in" in message
+    assert "are copies" in refused("train", more, "--folds", 2, "--out", tmp_path / "cv")
+    assert not (tmp_path / "cv").exists()
+    invoke(*words)  # what is split stays as it is
+
+
 def test_what_would_be_scored_or_cannot_be_is_refused(manifest: Path, tmp_path: Path) -> None:
     words = ["data", "multiply", manifest, "--out", tmp_path / "out", "--times"]
     message = refused(*words, "elderly=3", "--times", "old=1", "--times", "young=x")

@@ -12,8 +12,10 @@ from typer.testing import CliRunner
 from commands import invoke, refused
 from conftest import read_rows, write_set
 from maskwise.cli import app
+from maskwise.config import Settings
 from maskwise.evaluation.tables import CLASS_COLUMNS
 from maskwise.experiments import folds as folding
+from maskwise.experiments.folds import fold_settings, refit_settings
 from maskwise.models.ensemble import load_classifier
 from maskwise.training import run as running
 
@@ -84,6 +86,24 @@ def test_a_cross_validation_that_was_stopped_goes_on(
     other = [*words[:-1], 3, "--resume"]
     assert "begun with another folds" in refused(*other)
     assert "begun with other settings" in refused(*words, "optim.lr=0.5", "--resume")
+
+
+def test_no_fold_chooses_how_its_model_is_trained(
+    manifest: Path, tmp_path: Path, tiny: list[str]
+) -> None:
+    words = ["train", manifest, *tiny, "--folds", 2, "--out", tmp_path / "cv"]
+    message = refused(*words, "schedule.name=plateau", "train.max_photos=9", "--refit")
+    assert "plateau would follow the scores" in message
+    assert "--refit is on everybody" in message
+    assert not (tmp_path / "cv").exists()
+    settings = Settings.model_validate(
+        {"train": {"epochs": 9, "patience": 2, "swa": 4}, "optim": {"freeze_epochs": 3}}
+    )
+    assert fold_settings(settings, "1").train.patience == 0
+    for epochs, swa, frozen in ((5, 4, 3), (3, 3, 2), (1, 0, 0)):
+        refit = refit_settings(settings, epochs)
+        assert (refit.train.epochs, refit.train.patience) == (epochs, 0)
+        assert (refit.train.swa, refit.optim.freeze_epochs) == (swa, frozen)
 
 
 def test_folds_of_the_manifest_are_kept(manifest: Path, tmp_path: Path, tiny: list[str]) -> None:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from conftest import write_set
 from maskwise.cli import app
-from maskwise.errors import SettingsError
+from maskwise.errors import ManifestError, SettingsError
 from maskwise.experiments import compare as comparing
 from maskwise.experiments.compare import Terms, common_settings, compare, timed_settings
 from maskwise.recipes import all_recipes, find_recipe
@@ -108,6 +108,20 @@ def test_augmentations_of_no_base_are_off() -> None:
     assert not any(
         (augment.rotate, augment.zoom, augment.hue, augment.noise, augment.erase, augment.blur)
     )
+
+
+def test_a_mean_of_epochs_is_cut_to_the_epochs_of_a_comparison(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("train: {epochs: 10, swa: 8}")
+    timed = timed_settings(common_settings(find_recipe(str(mine)), Terms(64, "", 60.0)), 5000)
+    assert (timed.train.epochs, timed.train.swa) == (5, 5)
+
+
+def test_recipes_need_somebody_with_all_labels_to_be_compared_on(tmp_path: Path) -> None:
+    manifest = write_set(tmp_path / "data", train=6, val=4, unknown=True)
+    with pytest.raises(ManifestError, match="no row of the fold val has mask, gender, age_group"):
+        list(compare(["quick"], manifest, tmp_path / "out", Terms(32, "", 10.0)))
+    assert not (tmp_path / "out").exists()
 
 
 def test_terms_are_the_same_for_all() -> None:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from conftest import TINY, write_set
 from maskwise.cli import app
 from maskwise.config import Settings
-from maskwise.errors import SettingsError
+from maskwise.errors import SettingsError, StorageError
 from maskwise.experiments import settings_search
 from maskwise.experiments.settings_search import FoundSettings, search_settings
 from maskwise.experiments.space import read_space
@@ -130,6 +130,22 @@ def test_wrong_spaces_are_refused_all_at_once(tmp_path: Path) -> None:
         read_space(path, Settings())
     with pytest.raises(SettingsError, match="cannot read the space"):
         read_space(tmp_path / "none.yaml", Settings())
+
+
+def test_a_full_disk_ends_a_search_and_uses_up_no_trial(
+    manifest: Path, tmp_path: Path, space: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Settings) -> float:
+        if len(seen) == 2:
+            raise StorageError("the disk is full")
+        return 0.5
+
+    seen = scored(monkeypatch, full)
+    space.write_text("optim.lr: {low: 1.0e-4, high: 1.0e-1, log: true}")
+    with pytest.raises(StorageError):
+        search(manifest, tmp_path / "out", space, 4)
+    found = search(manifest, tmp_path / "out", space, 4)
+    assert (found.trials, found.refused, len(seen)) == (4, 0, 5)
 
 
 def test_a_study_of_another_space_is_refused(

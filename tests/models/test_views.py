@@ -78,6 +78,18 @@ def test_other_names_are_refused() -> None:
             Views.named(name)
 
 
+def test_a_group_of_changes_loses_those_that_need_files(tmp_path: Path) -> None:
+    settings = AugmentSettings(
+        policy=str(tmp_path / "policy.yaml"), blur=0.5, noise=0.5, grey=0.1,
+        one_of=(("policy", "blur"), ("noise", "grey")),
+    )  # fmt: skip
+    kept = movable_changes(settings)
+    assert (kept.policy, kept.one_of) == ("none", (("noise", "grey"),))
+    assert AugmentSettings.model_validate(kept.model_dump(mode="json")) == kept
+    named = settings.model_copy(update={"policy": "randaugment"})
+    assert movable_changes(named).one_of == named.one_of
+
+
 def test_changes_that_need_files_are_not_kept() -> None:
     changes = AugmentSettings(background=0.5, mattes=Path("m"), policy="found.yaml", blur=0.3,
                               one_of=(("background", "blur"), ("flip", "hue")))  # fmt: skip

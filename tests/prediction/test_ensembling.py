@@ -7,14 +7,18 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.metrics import f1_score
 from typer.testing import CliRunner
 
 import maskwise
 from commands import invoke, refused
 from conftest import TINY, write_set
 from maskwise.cli import app
+from maskwise.config import LabelSettings
+from maskwise.data.manifest import read_manifest
+from maskwise.data.targets import class_codes, task_codes
 from maskwise.errors import RunError
-from maskwise.evaluation.tables import CLASS_COLUMNS, read_probabilities
+from maskwise.evaluation.tables import CLASS_COLUMNS, photo_ids, read_probabilities
 from maskwise.models.ensemble import load_classifier
 
 
@@ -98,7 +102,16 @@ def test_votes_are_found_and_saved(place: Path, tmp_path: Path, words: list[str]
     assert saved["how"] == (words[1] if words[0] == "--vote" else "soft")
     scored = invoke("evaluate", out, manifest, "--out", tmp_path / "s")
     assert scored["classes"]["macro_f1"] == pytest.approx(summary["found"], abs=1e-6)
-    assert 0 <= summary["crossed"] <= 1
+    # its answers out of fold are those of votes that were found on other people
+    frame = read_manifest(manifest)
+    truth = dict(
+        zip(photo_ids(frame), class_codes(task_codes(frame, LabelSettings())), strict=True)
+    )
+    table = read_probabilities(out / "oof.csv")
+    known = [truth[name] for name in table.ids]
+    answers = table.probabilities.joint.argmax(axis=1)
+    wanted = f1_score(known, answers, average="macro", labels=np.unique(known))
+    assert summary["crossed"] == pytest.approx(wanted)
     assert "name their manifest with --on" in refused(
         "ensemble", place / "one", place / "other", "--out", tmp_path / "f", *words
     )
@@ -108,6 +121,14 @@ def test_votes_are_found_and_saved(place: Path, tmp_path: Path, words: list[str]
 @pytest.mark.usefixtures("cached")
 def test_networks_of_one_task_each_make_one_that_answers_all(place: Path, tmp_path: Path) -> None:
     tasks = [place / task for task in ("mask", "gender", "age_group")]
+    words = ["ensemble", place / "mask", place / "one", "--out", tmp_path / "given"]
+    given = invoke(*words, "--vote", "hard", "--weights", "2,1")["members"]
+    assert given["mask"] == {"mask": pytest.approx(2 / 3, abs=1e-3), "gender": 0, "age_group": 0}
+    assert given["one"] == {"mask": pytest.approx(1 / 3, abs=1e-3), "gender": 1, "age_group": 1}
+    words[-1] = tmp_path / "nobody"
+    assert "nobody with a weight answers gender and age_group" in refused(
+        *words, "--weights", "1,0"
+    )
     out = tmp_path / "all"
     summary = invoke("ensemble", *tasks, "--out", out)
     assert summary["members"]["gender"] == {"mask": 0.0, "gender": 1.0, "age_group": 0.0}

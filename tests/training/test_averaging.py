@@ -1,9 +1,11 @@
 """Averages of weights: the mean, with statistics that are those of the mean."""
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -13,6 +15,7 @@ from commands import invoke, refused
 from conftest import write_set
 from maskwise.models.averaging import estimate_statistics, mean_weights
 from maskwise.training import averaging
+from maskwise.transforms.preprocess import Preprocess
 
 
 def test_means_of_weights_keep_their_kind() -> None:
@@ -41,6 +44,31 @@ def test_statistics_are_those_of_all_photos() -> None:
     assert norm.momentum == 0.3
     assert not model.training
     assert not norm.training
+
+
+def test_statistics_come_from_batches_of_a_mixed_order() -> None:
+    asked: list[np.ndarray] = []
+
+    class Told:
+        def batches(self, rows: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+            for batch in rows:
+                asked.append(batch)
+                yield np.zeros((len(batch), 16, 16, 3), dtype=np.uint8)
+
+    preprocess = Preprocess(height=16, width=16, mean=(0.5,) * 3, std=(0.5,) * 3)
+    info = SimpleNamespace(preprocess=preprocess, augment=None)
+    photos = averaging.Photos(
+        Told(),
+        np.arange(1000),
+        np.arange(0),
+        {},
+        info,
+        torch.device("cpu"),  # type: ignore[arg-type]
+    )
+    photos.fit_statistics(nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2)))  # type: ignore[arg-type]
+    assert sorted(np.concatenate(asked).tolist()) == list(range(1000))
+    # neighbours in a manifest are alike: each batch holds rows from all over it
+    assert all(np.ptp(batch) > 800 for batch in asked)
 
 
 @pytest.fixture
@@ -117,11 +145,13 @@ def test_models_unlike_each_other_have_no_mean(
 def test_the_last_epochs_make_one_model(
     tmp_path: Path, tiny: list[str], head: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(averaging, "shutil", SimpleNamespace(rmtree=lambda _: None))
+    monkeypatch.setattr(averaging, "shutil", SimpleNamespace(rmtree=lambda *_, **__: None))
     manifest = write_set(tmp_path / "data", train=36, val=9)
     run = tmp_path / "run"
     words = ["train", manifest, *tiny, "train.epochs=3", "train.swa=2", "optim.lr=1e-2",
              "train.ema=0", f"model.head={head}"]  # fmt: skip
+    if head == "multi":  # its variances are training's alone
+        words.append("loss.task_weighting=uncertainty")
     invoke(*words, "--out", run)
     mean = weights(run / "swa")
     last = weights(run / "last")
@@ -135,6 +165,12 @@ def test_the_last_epochs_make_one_model(
         for name in [name for name in mean if name.endswith("weight")]:
             torch.testing.assert_close(mean[name], (parts[0][name] + parts[1][name]) / 2)
     monkeypatch.undo()
+    made = weights(run / "swa")
+    if head == "multi":
+        (run / "swa" / "model.safetensors").unlink()  # killed while it was written
+    invoke("train", manifest, "--resume", "--out", run)
+    assert all(torch.equal(value, made[name]) for name, value in weights(run / "swa").items())
+    assert not list(run.rglob("epochs"))
     invoke("train", manifest, "--resume", "--out", run)  # what is done is not done again
     scored = invoke("evaluate", run / "swa", manifest, "--set", tiny[-1])
     info = json.loads((run / "swa" / "model.json").read_text())

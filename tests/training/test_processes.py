@@ -63,7 +63,11 @@ CRAFT = [
 ]
 
 
-@pytest.mark.parametrize("more", [[], CRAFT, ["train.accumulate=2", "train.batch_size=12"]])
+# statistics that stand still in some passes, and a mean of epochs that the main process makes
+STILL = ["optim.sam=0.05", "train.recompute=true", "train.swa=2"]
+
+
+@pytest.mark.parametrize("more", [[], CRAFT, STILL, ["train.accumulate=2", "train.batch_size=12"]])
 def test_two_processes_equal_one(tmp_path: Path, tiny: list[str], more: list[str]) -> None:
     # half the labels unknown, 23 and 37 photos: nothing divides evenly
     manifest = write_set(tmp_path / "data", train=23, val=37, unknown=True)

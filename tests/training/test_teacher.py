@@ -135,6 +135,13 @@ def test_a_student_learns_what_its_teacher_says(place: Path, tiny: list[str]) ->
     )  # fmt: skip
     assert shown.exit_code == 0, shown.output
     assert "teaches 20 of 36 training photos" in shown.output
+    assert len(pl.read_csv(place / "s2" / "teacher.csv")) == 20
+    part.unlink()  # a run that goes on does so with what it began with
+    table.head(30).write_csv(part)
+    shown = CliRunner().invoke(
+        app, ["train", str(manifest), "--out", str(place / "s2"), "--resume"]
+    )
+    assert "teaches 20 of 36 training photos" in shown.output
     assert "there is no" in refused(*student[:-5], "--out", place / "s3", "--teacher", "nobody")
     other = ["labels.task_boundaries=[30, 58]", "labels.train_boundaries=[30, 58]"]
     message = refused(*student[:-5], *other, "--out", place / "s3", "--teacher", place / "teacher")

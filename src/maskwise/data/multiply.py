@@ -1,6 +1,7 @@
 """More photos of rare labels: changed copies, and blends of two people of neighbouring ages.
 
-Only training photos are copied, so a copy is never scored; it keeps its person and fold.
+Only training photos are copied, so a copy is never scored; it keeps its person and fold. Its source
+tells what it is, so that it is not split anew.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from maskwise.data.boxes import box_text, parse_box
 from maskwise.data.derived import Outcome, Row, save_photo
+from maskwise.data.split import COPY
 from maskwise.errors import ManifestError
 from maskwise.labels import TASKS
 from maskwise.transforms.decode import decode_photo
@@ -56,6 +58,7 @@ class MultiplyStep:
         for copy in range(1, copies_of(row, self.times) + 1):
             generator = np.random.default_rng(_number(self.seed, stem, copy))
             changed = {name: row[name] for name in row if not name.startswith(_PARTNER)}
+            changed["source"] = f"{row['source'] or ''}{COPY}"
             changed["photo"] = str(Path("images") / f"{stem}-{copy}.jpg")
             quality = _QUALITY[1]
             if self.how == "mix":

@@ -23,6 +23,8 @@ from maskwise.errors import LeakError, SettingsError, listed
 TRAIN, VAL, TEST = "train", "val", "test"
 PSEUDO: Final = "pseudo"
 """The fold of labels that a model gave: it always trains, and never validates."""
+COPY: Final = " (copy)"
+"""What the source of changed copies, and of blends, of training photos ends with."""
 NO_FOLD: Final = "none"
 """What validates a run that everybody is trained on: nobody."""
 _MAX_BLOCK: Final = 40
@@ -44,12 +46,14 @@ def split_manifest(
     Raises:
         SettingsError: the share, seed or number of folds cannot be had, a fold stays empty, or
             the folds already in the manifest are of another kind of split.
-        LeakError: people that must stay together already stand in different folds.
+        LeakError: people that must stay together already stand in different folds; or copies made
+            for one split would be split anew.
     """
     slots = _slots(val_share, folds)
     if seed < 0:
         raise SettingsError(f"the seed is {seed}; expected 0 or more")
     if reassign:
+        _check_copies(frame)
         pseudo = pl.col("fold") == PSEUDO
         frame = frame.with_columns(fold=pl.when(pseudo).then(pl.lit(PSEUDO)))
     _check_kind(frame, slots)
@@ -153,6 +157,17 @@ def _check_pseudo(frame: pl.DataFrame, groups: Sequence[int]) -> None:
         raise LeakError(
             f"{len(crossing)} pseudo-labelled photo(s) nearly equal a labelled one, or are of its "
             f"person; remove their rows:\n{listed(crossing)}"
+        )
+
+
+def _check_copies(frame: pl.DataFrame) -> None:
+    """Check that no row is a copy, which another split would score, or a blend of two people."""
+    copies = frame.filter(pl.col("source").fill_null("").str.ends_with(COPY))["photo"]
+    if len(copies):
+        raise LeakError(
+            f"{len(copies)} photo(s) are copies, made for the split that they are in; split the "
+            "manifest without them, and copy its training photos anew with maskwise data multiply, "
+            f"or repeat these with train.repeat:\n{listed(copies.to_list())}"
         )
 
 

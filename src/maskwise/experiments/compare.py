@@ -11,13 +11,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import polars as pl
+
 from maskwise.config import Settings
-from maskwise.errors import MaskwiseError, SettingsError, StorageError
+from maskwise.data.manifest import read_manifest
+from maskwise.errors import ManifestError, MaskwiseError, SettingsError, StorageError
 from maskwise.evaluation.report import read_history
 from maskwise.experiments.process import run_command
 from maskwise.labels import TASKS
 from maskwise.recipes import Recipe, find_recipe
-from maskwise.settings import load_settings, write_settings
+from maskwise.settings import check_settings, load_settings, write_settings
 from maskwise.storage import file_digest, write_json
 
 _OURS: Final = ("train.epochs", "train.epoch_photos", "train.patience")
@@ -75,6 +78,7 @@ def compare(names: Sequence[str], manifest: Path, out: Path, terms: Terms) -> It
     Raises:
         SettingsError: a name is no recipe, or two are the same; the folder holds a comparison on
             other terms.
+        ManifestError: nobody who validates has all three labels, or the manifest is wrong.
         StorageError: the disk is full or the folder cannot be written.
     """
     recipes = [find_recipe(name) for name in names]
@@ -82,6 +86,7 @@ def compare(names: Sequence[str], manifest: Path, out: Path, terms: Terms) -> It
     if twice:
         raise SettingsError(f"named twice: {', '.join(sorted(twice))}; each has one folder")
     _check_words(terms)
+    _check_scored(manifest, terms)
     _claim(out, manifest, terms)
     for recipe in recipes:
         yield _row(recipe, manifest, out / recipe.name, terms)
@@ -97,6 +102,22 @@ def _check_words(terms: Terms) -> None:
     if taken:
         raise SettingsError(f"--set {taken[0]}: a comparison sets that itself, alike for all")
     load_settings(None, terms.overrides)
+
+
+def _check_scored(manifest: Path, terms: Terms) -> None:
+    """Check that somebody who validates has all three labels: recipes are compared by the classes.
+
+    Raises:
+        ManifestError: nobody has, or the manifest is wrong.
+    """
+    settings = load_settings(None, [*_ALIKE, *terms.overrides])
+    frame = read_manifest(manifest, settings.labels.task_boundaries)
+    val = frame.filter(pl.col("fold") == settings.train.val_fold)
+    if not len(val.drop_nulls([*TASKS])):
+        raise ManifestError(
+            f"{manifest}: no row of the fold {settings.train.val_fold} has {', '.join(TASKS)}, and "
+            "recipes are compared by the 18 classes"
+        )
 
 
 def _claim(out: Path, manifest: Path, terms: Terms) -> None:
@@ -164,7 +185,7 @@ def _trained(recipe: Recipe, manifest: Path, folder: Path, terms: Terms) -> Row:
         recipe.name,
         recipe.about,
         macro_f1=scores["classes"]["macro_f1"],
-        interval=tuple(scores["classes"]["macro_f1_interval"]),
+        interval=_pair(scores["classes"]["macro_f1_interval"]),
         tasks={task: scores["tasks"][task]["macro_f1"] for task in TASKS},
         seconds=round(_seconds_before(folder), 1),
         memory_gb=summary["memory_gb"],
@@ -173,6 +194,10 @@ def _trained(recipe: Recipe, manifest: Path, folder: Path, terms: Terms) -> Row:
         parameters=seen["parameters"],
         history=read_history(run),
     )
+
+
+def _pair(values: Sequence[float] | None) -> tuple[float, float] | None:
+    return (values[0], values[1]) if values else None
 
 
 def _look(recipe: Recipe, manifest: Path, run: Path, config: Path, terms: Terms) -> dict[str, Any]:
@@ -240,9 +265,10 @@ def timed_settings(settings: Settings, photos: int) -> Settings:
     networks = len(TASKS) if settings.model.head == "tasks" else 1
     length = max(settings.train.batch_size, photos // networks // _EPOCHS)
     frozen = settings.optim.freeze_epochs * _EPOCHS / settings.train.epochs
-    train = {"epochs": _EPOCHS, "epoch_photos": length, "patience": 0}
+    swa = min(settings.train.swa, _EPOCHS)
+    train = {"epochs": _EPOCHS, "epoch_photos": length, "patience": 0, "swa": swa}
     optim = {"freeze_epochs": min(math.ceil(frozen), _EPOCHS - 1)}
-    return Settings.model_validate(
+    return check_settings(
         {
             **settings.model_dump(),
             "train": {**settings.train.model_dump(), **train},

@@ -38,7 +38,7 @@ from maskwise.labels import NUM_CLASSES, TASKS, UNKNOWN
 from maskwise.models.ensemble import EnsembleInfo, load_classifier, save_ensemble
 from maskwise.models.probabilities import Probabilities, expected_ages
 from maskwise.models.votes import equal_vote
-from maskwise.settings import write_settings
+from maskwise.settings import check_settings, write_settings
 from maskwise.storage import replacing, write_json
 from maskwise.training.observer import Observer
 from maskwise.training.run import RunSummary, train
@@ -92,8 +92,7 @@ def cross_validate(
         SettingsError: settings that cannot work together, or are not those that it was begun with.
         RunError: the folder holds other things.
     """
-    if refit and settings.train.max_photos:
-        raise SettingsError("--refit is on everybody: set train.max_photos=0")
+    _check(settings, refit)
     manifest = out / "manifest.csv"
     _begin(source, out, folds, settings, resume)
     parts, best = [], []
@@ -115,6 +114,24 @@ def cross_validate(
     return summary
 
 
+def _check(settings: Settings, refit: bool) -> None:
+    """Check that no fold's people would choose how their model is trained.
+
+    Raises:
+        SettingsError: they would; or a refit is asked of a part of the photos.
+    """
+    problems = []
+    if settings.schedule.name == "plateau":
+        problems.append(
+            "schedule.name=plateau would follow the scores of the people that answer out of fold; "
+            "take another schedule, such as step"
+        )
+    if refit and settings.train.max_photos:
+        problems.append("--refit is on everybody: set train.max_photos=0")
+    if problems:
+        raise SettingsError("\n".join(problems))
+
+
 def _begin(source: Path, out: Path, folds: int, settings: Settings, resume: bool) -> None:
     """Write settings and the manifest with folds, or check that what was begun is the same."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -127,8 +144,9 @@ def _begin(source: Path, out: Path, folds: int, settings: Settings, resume: bool
         killed = {"settings.yaml", "manifest.csv"} if resume else set()
         if out.is_dir() and {path.name for path in out.iterdir()} - killed:
             raise RunError(f"{out} is not empty and no cross-validation; name another folder")
+        split = fold_manifest(frame, folds, settings)
         write_settings(out / "settings.yaml", settings)
-        write_manifest(fold_manifest(frame, folds, settings), out / "manifest.csv")
+        write_manifest(split, out / "manifest.csv")
         write_json(noted, origin)  # last: from now on it can be resumed
         return
     if not resume:
@@ -169,21 +187,19 @@ def fold_manifest(frame: pl.DataFrame, folds: int, settings: Settings) -> pl.Dat
 
 
 def fold_settings(settings: Settings, fold: str) -> Settings:
-    """Return the settings of the run that leaves a fold out."""
-    train_settings = settings.train.model_copy(update={"val_fold": fold})
+    """Return the settings of the run that leaves a fold out; its score does not end it early."""
+    train_settings = settings.train.model_copy(update={"val_fold": fold, "patience": 0})
     return settings.model_copy(update={"train": train_settings})
 
 
 def refit_settings(settings: Settings, epochs: int) -> Settings:
     """Return the settings of a run on everybody."""
-    frozen = min(settings.optim.freeze_epochs, epochs - 1)
-    values = {"val_fold": NO_FOLD, "epochs": epochs, "patience": 0}
-    return settings.model_copy(
-        update={
-            "train": settings.train.model_copy(update=values),
-            "optim": settings.optim.model_copy(update={"freeze_epochs": frozen}),
-        }
-    )
+    tree = settings.model_dump()
+    swa = min(settings.train.swa, epochs)
+    tree["train"] |= {"val_fold": NO_FOLD, "epochs": epochs, "patience": 0}
+    tree["train"]["swa"] = swa if swa > 1 else 0
+    tree["optim"]["freeze_epochs"] = min(settings.optim.freeze_epochs, epochs - 1)
+    return check_settings(tree)
 
 
 def _fold_run(

@@ -12,7 +12,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from maskwise.config import Settings
 from maskwise.data.manifest import write_manifest
-from maskwise.errors import MaskwiseError, SettingsError
+from maskwise.errors import DetectorError, MaskwiseError, SettingsError, StorageError, WorkerError
 from maskwise.evaluation.search_page import write_search
 from maskwise.experiments.space import Range, Space, read_space, suggested, with_values
 from maskwise.experiments.trials import (
@@ -98,6 +98,8 @@ def search_settings(
         try:
             settings = with_values(base, values)
             score = trained_score(inner, folder, settings, trial)
+        except (StorageError, DetectorError, WorkerError):
+            raise  # another draw would fare no better
         except MaskwiseError as error:  # what does not go together, or has no number, is no loss
             trial.set_user_attr(_WRONG, str(error))
             told(f"trial {trial.number}: {str(error).splitlines()[-1].strip(' -')}")

@@ -42,7 +42,8 @@ class _AcrossProcesses(_BatchNorm):
         momentum = self.momentum
         if self.num_batches_tracked is not None:
             self.num_batches_tracked += 1
-            momentum = momentum or 1 / float(self.num_batches_tracked)
+            if momentum is None:
+                momentum = 1 / float(self.num_batches_tracked)
         self.running_mean.lerp_(mean, momentum or 0.0)
         self.running_var.lerp_(variance, momentum or 0.0)
 

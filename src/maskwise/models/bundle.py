@@ -22,6 +22,7 @@ from maskwise.transforms.preprocess import Preprocess
 from maskwise.version import __version__
 
 FORMAT: Final = 1
+WEIGHTS: Final = "model.safetensors"
 _CARD: Final = """# Maskwise model
 
 {backbone} with the {head} head, input {width}x{height}, Maskwise {version}.
@@ -81,7 +82,7 @@ def save_bundle(folder: Path, weights: dict[str, torch.Tensor], info: ModelInfo)
     write_json(folder / "model.json", info.model_dump(mode="json"))
     write_text(folder / "README.md", _card(info))
     used = {name: value for name, value in weights.items() if name != LOG_VARIANCES}
-    write_tensors(folder / "model.safetensors", used)
+    write_tensors(folder / WEIGHTS, used)
 
 
 def _card(info: ModelInfo) -> str:
@@ -109,7 +110,7 @@ def find_bundle(path: Path) -> Path:
         RunError: there is none.
     """
     for folder in (path, path / "best", path / "last"):
-        if (folder / "model.json").is_file() and (folder / "model.safetensors").is_file():
+        if (folder / "model.json").is_file() and (folder / WEIGHTS).is_file():
             return folder
     what = "is no folder" if not path.is_dir() else "holds no finished model yet"
     raise RunError(f"{path} {what}; expected a run folder of `maskwise train`")
@@ -133,10 +134,10 @@ def load_bundle(path: Path, partly: bool = False) -> tuple[Network, ModelInfo]:
     channels = input_channels(info.preprocess)
     model = build_network(info.model, size, info.task_boundaries, channels)
     try:
-        model.load_state_dict(load_file(folder / "model.safetensors"))
+        model.load_state_dict(load_file(folder / WEIGHTS))
     except (SafetensorError, OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise RunError(f"{folder / 'model.safetensors'} is damaged: {reason}") from error
+        raise RunError(f"{folder / WEIGHTS} is damaged: {reason}") from error
     return model.eval(), info
 
 

@@ -93,9 +93,10 @@ def movable_changes(settings: AugmentSettings) -> AugmentSettings:
         "mattes": None,
         "policy": settings.policy if named else "none",
     }
-    one_of = [[change for change in group if change != "background"] for group in settings.one_of]
-    kept = tuple(tuple(group) for group in one_of if len(group) > 1)
-    return settings.model_copy(update={**values, "one_of": kept})
+    lost = {"background", *(() if named else ("policy",))}
+    one_of = [[change for change in group if change not in lost] for group in settings.one_of]
+    kept = [group for group in one_of if len(group) > 1]
+    return AugmentSettings.model_validate({**settings.model_dump(), **values, "one_of": kept})
 
 
 def _seen(photos: torch.Tensor, look: Look) -> torch.Tensor:

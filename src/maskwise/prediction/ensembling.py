@@ -1,6 +1,6 @@
 """Makes one answerer of several: how they vote, and what that is worth."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,9 @@ from maskwise.errors import ManifestError, RunError, SettingsError, listed
 from maskwise.evaluation.tables import ProbabilityTable, read_probabilities, write_probabilities
 from maskwise.labels import TASKS
 from maskwise.models.ensemble import EnsembleInfo, save_ensemble
+from maskwise.models.probabilities import Probabilities
 from maskwise.models.votes import How, Vote, count_votes, equal_vote
-from maskwise.prediction.blending import Find, Known, crossed_score, diversity, find_vote, score
+from maskwise.prediction.blending import Find, Known, crossed_answers, diversity, find_vote, score
 from maskwise.prediction.members import OUT_OF_FOLD, Member, in_order
 
 
@@ -66,11 +67,13 @@ def make_ensemble(
 
     def wished(part: Known) -> Vote:
         if isinstance(wish.weights, tuple):
-            return _given(wish.how, wish.weights, len(members))
+            return _given(wish.how, wish.weights, answered)
         return find_vote(part, wish.how, wish.weights)
 
     vote = wished(known[0]) if known else _unfound(wish, answered)
-    summary = _summary(members, out, vote, wish, known[0] if known else None, wished)
+    # found anew for each group of people, so that a later vote or decision may be found on it
+    crossed = crossed_answers(known[0], wished) if known else None
+    summary = _summary(members, out, vote, known[0] if known else None, crossed)
     if all(member.classifier for member in members):
         _save_models(members, out, vote, summary)
     else:
@@ -78,21 +81,32 @@ def make_ensemble(
         ids = common_ids(members, tables)
         found = count_votes([in_order(table, ids) for table in tables], vote)
         write_probabilities(out / "probabilities.csv", ids, found)
-    if known:
-        write_probabilities(out / OUT_OF_FOLD, known[1], count_votes(known[0].members, vote))
+    if known and crossed:
+        write_probabilities(out / OUT_OF_FOLD, known[1], crossed)
     return summary
 
 
 def _unfound(wish: Wish, answered: Sequence[Sequence[str]]) -> Vote:
     if isinstance(wish.weights, tuple):
-        return _given(wish.how, wish.weights, len(answered))
+        return _given(wish.how, wish.weights, answered)
     return equal_vote(answered, wish.how)
 
 
-def _given(how: How, weights: tuple[float, ...], count: int) -> Vote:
-    if len(weights) != count or not any(weights):
-        raise SettingsError(f"--weights: expected {count} numbers above 0, got {weights}")
-    return Vote(how=how, weights=dict.fromkeys(TASKS, weights))
+def _given(how: How, weights: tuple[float, ...], answered: Sequence[Sequence[str]]) -> Vote:
+    """Return the vote of given weights; a member has none in a task that it does not answer."""
+    if len(weights) != len(answered) or not any(weights):
+        raise SettingsError(f"--weights: expected {len(answered)} numbers above 0, got {weights}")
+    own = {
+        task: tuple(
+            weight if task in tasks else 0.0
+            for weight, tasks in zip(weights, answered, strict=True)
+        )
+        for task in TASKS
+    }
+    nobody = [task for task in TASKS if not any(own[task])]
+    if nobody:
+        raise SettingsError(f"--weights: nobody with a weight answers {' and '.join(nobody)}")
+    return Vote(how=how, weights=own)
 
 
 def common_ids(members: Sequence[Member], tables: Sequence[ProbabilityTable]) -> list[str]:
@@ -130,17 +144,16 @@ def _summary(
     members: Sequence[Member],
     out: Path,
     vote: Vote,
-    wish: Wish,
     known: Known | None,
-    wished: Callable[[Known], Vote],
+    crossed: Probabilities | None,
 ) -> Ensembled:
     names = [member.name for member in members]
     entries: dict[str, dict[str, Any]] = {
         name: {task: round(float(vote.shares(task)[number]), 4) for task in TASKS}
         for number, name in enumerate(names)
     }
-    if known is None:
-        return Ensembled(str(out), entries, wish.how, 0, None, None, None, None, [])
+    if known is None or crossed is None:
+        return Ensembled(str(out), entries, vote.how, 0, None, None, None, None, [])
     whole = [
         score(probabilities, known.truth) if len(tasks) == len(TASKS) else None
         for probabilities, tasks in zip(known.members, known.answered, strict=True)
@@ -151,11 +164,11 @@ def _summary(
     return Ensembled(
         str(out),
         entries,
-        wish.how,
+        vote.how,
         len(known.people),
         max((value for value in whole if value is not None), default=None),
         score(equal, known.truth),
         score(count_votes(known.members, vote), known.truth),
-        crossed_score(known, wished),
+        score(crossed, known.truth),
         diversity(known, names),
     )

@@ -21,7 +21,7 @@ from maskwise.errors import ManifestError, MaskwiseError, RunError, SettingsErro
 from maskwise.evaluation.evaluate import answer_frames
 from maskwise.evaluation.scores import validation_scores
 from maskwise.models.averaging import estimate_statistics, mean_weights
-from maskwise.models.bundle import ModelInfo, load_bundle, save_bundle
+from maskwise.models.bundle import WEIGHTS, ModelInfo, load_bundle, save_bundle
 from maskwise.models.inference import choose_device
 from maskwise.models.network import Network
 from maskwise.transforms.augment.augment import Augment
@@ -65,7 +65,8 @@ class Photos:
 
     def fit_statistics(self, model: Network) -> None:
         """Estimate a model's statistics on photos changed as in its training."""
-        rows = np.sort(np.random.default_rng(0).permutation(self.train)[:_PHOTOS])
+        # in any order but the manifest's: neighbours are alike, and their batches' variances small
+        rows = np.random.default_rng(0).permutation(self.train)[:_PHOTOS]
         estimate_statistics(model, self._inputs(np.array_split(rows, -(-len(rows) // _BATCH))))
 
     def _inputs(self, batches: Sequence[Rows]) -> Iterator[torch.Tensor]:
@@ -227,16 +228,20 @@ def _save(
     save_bundle(folder, model.state_dict(), saved)
 
 
-def average_epochs(run: Path, scratch: Network, photos: Photos) -> None:
-    """Write the mean of the models of a run's last epochs to `swa/`; remove these.
+def average_epochs(run: Path, photos: Photos) -> None:
+    """Write the mean of the models of a run's last epochs to `swa/`, once; remove them.
 
     Raises:
         RunError: they are missing or damaged.
         StorageError: the disk is full or the folder cannot be written.
     """
-    folders = sorted((run / EPOCHS).iterdir(), key=lambda folder: int(folder.name))
-    states = [load_bundle(folder, partly=True)[0].state_dict() for folder in folders]
-    figures = _scored(scratch, states, photos)
-    info = photos.info
-    _save(run / SWA, scratch, info, figures, f"{info.pretrained}; mean of {len(states)} epochs")
-    shutil.rmtree(run / EPOCHS)
+    if not (run / SWA / WEIGHTS).is_file():  # which are written last
+        folders = sorted((run / EPOCHS).iterdir(), key=lambda folder: int(folder.name))
+        networks = [load_bundle(folder, partly=True)[0] for folder in folders]
+        states = [network.state_dict() for network in networks]
+        # not the network that was trained: its batch norms may wait for other processes
+        scratch = load_bundle(folders[0], partly=True)[0].to(photos.device)
+        figures = _scored(scratch, states, photos)
+        info = photos.info
+        _save(run / SWA, scratch, info, figures, f"{info.pretrained}; mean of {len(states)} epochs")
+    shutil.rmtree(run / EPOCHS, ignore_errors=True)

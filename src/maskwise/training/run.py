@@ -13,7 +13,7 @@ from maskwise.models.bundle import ModelInfo
 from maskwise.models.network import FaceModel
 from maskwise.models.views import movable_changes
 from maskwise.storage import write_text
-from maskwise.training.averaging import SWA, Photos, average_epochs
+from maskwise.training.averaging import Photos, average_epochs
 from maskwise.training.folder import run_folder
 from maskwise.training.loop import Trainer
 from maskwise.training.memory import peak_memory_gb
@@ -104,10 +104,10 @@ def _train_network(
     trainer = Trainer(settings, model, preprocess, data, info, folder, accelerator, observer)
     done = trainer.run()
     accelerator.wait_for_everyone()
-    if settings.train.swa and accelerator.is_main_process and not (folder / SWA).is_dir():
+    if settings.train.swa and accelerator.is_main_process:
         codes = {task: values[rows.val] for task, values in data.task_codes.items()}
         photos = Photos(data.frames, rows.train, rows.val, codes, info, accelerator.device)
-        average_epochs(folder, model, photos)
+        average_epochs(folder, photos)
     accelerator.wait_for_everyone()
     if not isinstance(data.frames, CachedFrames):
         note_missed(data.frames, told)  # photos that stream are looked at as training reads them

@@ -49,9 +49,9 @@ def taught_labels(
 ) -> NDArray[np.float32] | None:
     """Return what is taught of each row (N, 18), NaN where nothing is; None where there is nothing.
 
-    A model answers the training photos once, as they are; its answers stay in `teacher.csv` of the
-    run folder. Of a file, the rows that it names are taken. Rows with soft labels of their own keep
-    them where the teacher says nothing.
+    A model answers the training photos once, as they are; of a file, the rows that it names are
+    taken. Either stays in `teacher.csv` of the run folder, which a resumed run goes on with. Rows
+    with soft labels of their own keep them where the teacher says nothing.
 
     Raises:
         ManifestError: a file names no training photo; or photos cannot be decoded.
@@ -63,20 +63,33 @@ def taught_labels(
     if taught is None:
         taught = np.full((len(rows.frame), NUM_CLASSES), np.nan, dtype=np.float32)
     path, saved = _path(settings), folder / _FILE
-    if path.suffix != ".csv" and not saved.is_file():
-        if told:
-            told.noted(f"the teacher {path} answers {len(rows.train)} photos")
-        _ask(path, rows, settings, saved)
-    table = read_probabilities(path if path.suffix == ".csv" else saved)
+    if not saved.is_file():
+        if path.suffix == ".csv":
+            _copy(path, rows, saved)
+        else:
+            if told:
+                told.noted(f"the teacher {path} answers {len(rows.train)} photos")
+            _ask(path, rows, settings, saved)
+    table = read_probabilities(saved)
     place = {name: row for row, name in enumerate(table.ids)}
     names = photo_ids(rows.frame)
     asked = [row for row in rows.train.tolist() if names[row] in place]
-    if not asked:
-        raise ManifestError(f"{path} names no training photo of the manifest")
-    if told and path.suffix == ".csv":
+    if told and len(asked) < len(rows.train):
         told.noted(f"{path} teaches {len(asked)} of {len(rows.train)} training photos")
     taught[asked] = table.probabilities.joint[[place[names[row]] for row in asked]]
     return taught
+
+
+def _copy(path: Path, rows: RunRows, saved: Path) -> None:
+    """Keep what a file says of the training photos."""
+    table = read_probabilities(path)
+    names = photo_ids(rows.frame[rows.train])
+    wanted = set(names)
+    found = np.array([row for row, name in enumerate(table.ids) if name in wanted], dtype=np.int64)
+    if not len(found):
+        raise ManifestError(f"{path} names no training photo of the manifest")
+    ids = [table.ids[row] for row in found.tolist()]
+    write_probabilities(saved, ids, table.probabilities.take(found))
 
 
 def _ask(path: Path, rows: RunRows, settings: Settings, saved: Path) -> None:
