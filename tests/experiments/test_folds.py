@@ -83,6 +83,11 @@ def test_a_cross_validation_that_was_stopped_goes_on(
     assert begun == ["fold-0", "fold-1", "fold-0", "fold-1"]
     after = (tmp_path / "cv" / "fold-0" / "best" / "model.safetensors").stat().st_mtime_ns
     assert after == first
+    origin = tmp_path / "cv" / "origin.json"
+    kept = origin.read_text()
+    origin.write_text(kept[:20])
+    assert "origin.json is damaged" in refused(*words, "--resume")
+    origin.write_text(kept)
     other = [*words[:-1], 3, "--resume"]
     assert "begun with another folds" in refused(*other)
     assert "begun with other settings" in refused(*words, "optim.lr=0.5", "--resume")
@@ -117,6 +122,18 @@ def test_folds_of_the_manifest_are_kept(manifest: Path, tmp_path: Path, tiny: li
         for path in (tmp_path / "cv" / "manifest.csv", split)
     )
     assert kept == given
+    holed = tmp_path / "holed.csv"
+    read_rows(split).with_columns(
+        fold=pl.when(pl.int_range(pl.len()) == 3).then(None).otherwise("fold")
+    ).write_csv(holed)
+    message = refused("train", holed, *tiny, "--folds", 3, "--out", tmp_path / "holed")
+    assert "1 row(s) have no fold beside those with folds" in message
+    unknown = tmp_path / "unknown.csv"
+    read_rows(split).with_columns(gender=None).write_csv(unknown)
+    found = invoke("train", unknown, *tiny, "train.epochs=1", "--folds", 3, "--out", tmp_path / "u")
+    assert found["mean"] is found["macro_f1"] is found["deviation"] is None
+    assert found["scores"] == {"fold 0": None, "fold 1": None, "fold 2": None}
+    assert found["tasks"]["mask"] > 0
     assert "not 0 to 4" in refused(*words[:-3], 5, "--out", tmp_path / "five")
     one = invoke("train", split, *tiny, "train.epochs=1", "--fold", 2, "--out", tmp_path / "one")
     assert load_classifier(Path(one["folder"])).val_fold == "2"

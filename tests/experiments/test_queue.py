@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from conftest import TINY, write_set
 from maskwise.cli import app
-from maskwise.errors import StorageError
+from maskwise.errors import RunError, StorageError
 from maskwise.experiments.queue import Queue, Result
 
 
@@ -87,6 +87,31 @@ def test_files_that_come_later_are_taken(manifest: Path, tmp_path: Path) -> None
     assert [(result.name, result.state) for result in results] == [
         ("first", "done"), ("later", "done")
     ]  # fmt: skip
+
+
+def test_names_and_tables_that_would_be_mixed_up_are_refused(
+    manifest: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "q"
+    job(place / "queue" / "one.yaml", tmp_path, "train.epochs=1", manifest=str(manifest))
+    (place / "queue" / "folder.yaml").mkdir()
+    Queue(place, None, [""], lambda _: None).work(watch=False)
+    job(place / "queue" / "one.json", tmp_path, "train.epochs=1", manifest=str(manifest))
+    job(place / "queue" / "two.yaml", tmp_path, "train.epoch=1", "optim.l=1")
+    results = Queue(place, manifest, [""], lambda _: None).work(watch=False)
+    found = {result.name: result for result in results}
+    assert [found[name].state for name in ("one", "one.json", "two")] == [
+        "done",
+        "failed",
+        "failed",
+    ]
+    assert "done/one.yaml has the same name" in found["one.json"].error
+    assert names(place / "failed") == ["one.json", "two.log", "two.yaml"]
+    assert "train.epoch" in found["two"].error
+    assert "optim.l" in found["two"].error
+    (place / "results.csv").write_text("name,state\none,done\n")
+    with pytest.raises(RunError, match=r"results\.csv is damaged"):
+        Queue(place, None, [""], lambda _: None).work(watch=False)
 
 
 def test_one_queue_works_in_a_folder(tmp_path: Path) -> None:

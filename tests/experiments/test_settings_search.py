@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import polars as pl
 import pytest
 import yaml
+from filelock import FileLock
 from typer.testing import CliRunner
 
 from conftest import TINY, write_set
 from maskwise.cli import app
 from maskwise.config import Settings
-from maskwise.errors import SettingsError, StorageError
+from maskwise.data.manifest import read_manifest, write_manifest
+from maskwise.errors import ManifestError, SettingsError, StorageError
 from maskwise.experiments import settings_search
 from maskwise.experiments.settings_search import FoundSettings, search_settings
 from maskwise.experiments.space import read_space
@@ -146,6 +149,34 @@ def test_a_full_disk_ends_a_search_and_uses_up_no_trial(
         search(manifest, tmp_path / "out", space, 4)
     found = search(manifest, tmp_path / "out", space, 4)
     assert (found.trials, found.refused, len(seen)) == (4, 0, 5)
+
+
+def test_numbers_are_whole_where_the_setting_is(
+    manifest: Path, tmp_path: Path, space: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = scored(monkeypatch, lambda _: 0.5)
+    space.write_text("optim.weight_decay: {low: 0, high: 1}\ntrain.epochs: {low: 2, high: 9}")
+    search(manifest, tmp_path / "out", space, 5)
+    assert any(settings.optim.weight_decay % 1 for settings in seen)
+    assert all(isinstance(settings.train.epochs, int) for settings in seen)
+
+
+def test_a_wrong_manifest_leaves_no_study_behind(
+    manifest: Path, tmp_path: Path, space: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored(monkeypatch, lambda _: 0.5)
+    unsplit = tmp_path / "unsplit.csv"
+    frame = read_manifest(manifest)
+    write_manifest(frame.with_columns(fold=pl.lit(None, pl.String)), unsplit)
+    with pytest.raises(ManifestError, match="no training rows"):
+        search(unsplit, tmp_path / "out", space, 4)
+    search(manifest, tmp_path / "out", space, 4)
+    # what a killed trial left goes when the search does on; what another trains stays
+    for name in ("trial-0", "trial-1"):
+        (tmp_path / "out" / name).mkdir()
+    with FileLock(tmp_path / "out" / "trial-1" / ".lock"):
+        search(manifest, tmp_path / "out", space, 4)
+        assert [path.name for path in (tmp_path / "out").glob("trial-*")] == ["trial-1"]
 
 
 def test_a_study_of_another_space_is_refused(

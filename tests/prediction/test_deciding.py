@@ -11,6 +11,7 @@ from scipy.special import softmax
 import maskwise
 from commands import invoke, refused
 from conftest import TINY, write_set
+from maskwise.cli.decide import _shares
 from maskwise.labels import NUM_CLASSES, TASKS, decode_class
 from maskwise.models.probabilities import Probabilities
 from maskwise.prediction.deciding import (
@@ -131,6 +132,20 @@ def test_other_shares_come_from_a_manifest(run: Path, tmp_path: Path) -> None:
     prior = np.array(found["decision"]["prior"])
     np.testing.assert_allclose(prior, 1, atol=0.4)  # 72 photos there, 36 of them here
     rows = manifest.read_text().splitlines()
+    # a model with other age groups takes the shares of these
+    aged = manifest.parent / "aged.csv"
+    years = {"22": "30", "45": "60", "68": "80"}
+    whole = pl.read_csv(manifest, infer_schema=False)
+    whole.with_columns(pl.col("age").replace(years), age_group=None).write_csv(aged)
+    assert _shares(str(aged), (50, 70)) == pytest.approx((1 / NUM_CLASSES,) * NUM_CLASSES)
+    assert "no photo is of the classes" in refused("decide", run, "--on", manifest, "--prior", aged)
+    message = refused("decide", run, "--on", manifest, "--rule", "tasks", "--thresholds")
+    assert "leave --rule at joint" in message
+    whole.with_columns(fold=None).write_csv(aged)
+    assert "the manifest has no folds, so run may have been trained" in refused(
+        "decide", run, "--on", aged, "--temperature"
+    )
+    invoke("decide", run, "--on", aged, "--fold", "all", "--temperature")
     few = tmp_path / "data" / "few.csv"
     few.write_text("\n".join(rows[:4]) + "\n")
     assert "no photo is of the classes" in refused("decide", run, "--on", manifest,

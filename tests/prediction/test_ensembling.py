@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import maskwise
 from commands import invoke, refused
-from conftest import TINY, write_set
+from conftest import TINY, read_rows, write_set
 from maskwise.cli import app
 from maskwise.config import LabelSettings
 from maskwise.data.manifest import read_manifest
@@ -66,6 +66,8 @@ def test_an_ensemble_answers_like_its_members_together(place: Path, tmp_path: Pa
     scored = invoke("evaluate", out, place / "data" / "manifest.csv", "--out", tmp_path / "e")
     assert scored["classes"]["macro_f1"] == pytest.approx(summary["found"])
     assert (scored["fold"], scored["networks"]) == ("fold val", 2)
+    (out / "members" / ".DS_Store").write_bytes(b"of a file manager")
+    invoke("decide", out, "--on", place / "data" / "manifest.csv", "--rule", "joint")
     # so do the other ways to ask, and both frames are made of the photo
     photos = pl.read_csv(tmp_path / "e" / "answers.csv")["photo"].to_list()[:3]
     answers = maskwise.load(out, device="cpu").predict(photos)
@@ -196,8 +198,19 @@ def test_members_that_cannot_be_used_are_told_at_once(place: Path, tmp_path: Pat
     message = refused("ensemble", place / "one", other, "--out", tmp_path / "e")
     assert "other answers ages with boundaries [30, 58]" in message
     assert "two members or more" in refused("ensemble", place / "one", "--out", tmp_path / "e")
-    for weights in ("1,2,3", "0,0", "x"):
-        words = ["ensemble", place / "one", place / "one", "--out", tmp_path / "e"]
-        assert "expected" in refused(*words, "--weights", weights)
+    assert "named twice" in refused(
+        "ensemble", place / "one", place / "one", "--out", tmp_path / "e"
+    )
+    for weights in ("1,2,3", "0,0", "x", "nan,1", "inf,1", "-1,2"):
+        words = ["ensemble", place / "one", place / "other", "--out", tmp_path / "e"]
+        assert "expected" in refused(*words, f"--weights={weights}")
+    lost = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    message = refused("ensemble", *lost, "--out", tmp_path / "e")
+    assert all(str(path) in message for path in lost)
+    rows = read_rows(place / "data" / "manifest.csv").with_columns(fold=None)
+    rows.write_csv(place / "data" / "unsplit.csv")
+    assert "the manifest has no folds, so one may have been trained on its photos" in refused(
+        *words, "--on", place / "data" / "unsplit.csv"
+    )
     assert not (tmp_path / "e").exists()
     assert "is not empty" in refused(*words[:-1], place / "data")

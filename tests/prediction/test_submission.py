@@ -13,7 +13,10 @@ from typer.testing import CliRunner
 from commands import invoke, refused
 from conftest import TINY, write_set
 from maskwise.cli import app
-from maskwise.evaluation.tables import CLASS_COLUMNS
+from maskwise.evaluation.tables import CLASS_COLUMNS, read_probabilities
+from maskwise.models.decision import Decision
+from maskwise.models.ensemble import save_decision
+from maskwise.models.probabilities import Probabilities
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +64,28 @@ def test_a_submission_keeps_the_order_of_the_listing(
     assert again == (out / "submission.csv").read_text()
 
 
+def test_answers_of_a_decision_stand_in_both_files(run: Path, asked: Path, tmp_path: Path) -> None:
+    decided = shutil.copytree(run, tmp_path / "decided")
+    likeliest = read_probabilities_of(decided, asked, tmp_path / "plain").joint.argmax(axis=1)
+    factors = np.ones(18)
+    factors[(likeliest[0] + 1) % 18] = 1e6
+    save_decision(decided, Decision(factors=tuple(factors.tolist())))
+    out = tmp_path / "out"
+    invoke("submit", decided, asked, "--out", out, "--device", "cpu")
+    rows, shares = (pl.read_csv(out / f"{name}.csv") for name in ("submission", "probabilities"))
+    assert rows["ans"].to_list() == shares["ans"].to_list() != likeliest.tolist()
+    invoke("submit", out / "probabilities.csv", asked, "--out", tmp_path / "again")
+    again = pl.read_csv(tmp_path / "again" / "submission.csv")
+    assert again.equals(rows)
+    shares.with_columns(ans=pl.lit("18")).write_csv(out / "wrong.csv")
+    assert "row 2: ans is no class" in refused("submit", out / "wrong.csv", asked, "--out", out)
+
+
+def read_probabilities_of(model: Path, asked: Path, out: Path) -> Probabilities:
+    invoke("submit", model, asked, "--out", out, "--device", "cpu")
+    return read_probabilities(out / "probabilities.csv").probabilities
+
+
 def test_a_submission_is_whole_or_not_at_all(run: Path, asked: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     (asked / "images" / "a.png").write_bytes(b"no photo")
@@ -76,6 +101,10 @@ def test_a_submission_is_whole_or_not_at_all(run: Path, asked: Path, tmp_path: P
     assert "row 9: ImageID is empty" in message
     (asked / "info.csv").write_text("name\nf.png\n")
     assert "expected rows with a column ImageID" in refused("submit", run, asked, "--out", out)
+    (asked / "info.csv").write_text(info)
+    Image.new("RGB", (60, 60)).save(asked / "images" / "a.png")
+    words = ["submit", run, asked, "--out", out, "--near-duplicates", tmp_path / "none.csv"]
+    assert "none.csv" in refused(*words)
     assert not out.exists()
 
 
@@ -149,6 +178,10 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     message = refused("score", one, write(tmp_path / "s.csv", {"a": 1, "c": 2}))
     assert "1 id(s) are missing, such as b" in message
     assert "1 id(s) are not asked for, such as c" in message
+    message = refused("score", one, write(tmp_path / "s.csv", {"a": "9" * 5000, "b": "٣"}))
+    assert "2 problem(s)" in message
+    (tmp_path / "t.csv").write_text("ImageID,ans\na,1,7,8\nb,1\n")
+    assert "row 2: 2 cell(s) more than the header has" in refused("score", one, tmp_path / "t.csv")
     (tmp_path / "t.csv").write_text("id,class\na,1\n")
     assert "expected the columns ImageID and ans, found id, class" in refused(
         "diff", one, tmp_path / "t.csv"

@@ -134,6 +134,7 @@ def test_models_unlike_each_other_have_no_mean(
     assert f"d differs from {runs[0]} in preprocess" in message
     assert "none is no folder" in message
     assert "two models or more" in refused(*words[:2], "--out", out, "--on", manifest)
+    assert "named twice" in refused("average", runs[0], runs[0], "--out", out, "--on", manifest)
     rows = manifest.read_text().replace(",val\n", ",train\n")
     (tmp_path / "data" / "all.csv").write_text(rows)
     message = refused("average", *runs, "--out", out, "--on", tmp_path / "data" / "all.csv")

@@ -16,6 +16,7 @@ from commands import invoke, refused
 from conftest import photo_array, read_rows, write_set
 from maskwise.cli import app
 from maskwise.config import Settings
+from maskwise.data.manifest import read_manifest
 from maskwise.labels import TASKS, UNKNOWN
 from maskwise.models.outputs import JOINT
 from maskwise.models.probabilities import task_sums
@@ -118,6 +119,9 @@ def test_a_student_learns_what_its_teacher_says(place: Path, tiny: list[str]) ->
     student = ["train", place / "data" / "wrong.csv", *words, "--out", place / "student",
                "--teacher", place / "teacher", "distill.weight=1"]  # fmt: skip
     invoke(*student)
+    (place / "teacher").rename(place / "moved")  # it goes on without the teacher
+    invoke("train", place / "data" / "wrong.csv", "--out", place / "student", "--resume")
+    (place / "moved").rename(place / "teacher")
     table = pl.read_csv(place / "student" / "teacher.csv")
     assert len(table) == 36
     scores = [
@@ -149,6 +153,10 @@ def test_a_student_learns_what_its_teacher_says(place: Path, tiny: list[str]) ->
     table.head(3).with_columns(ImageID=pl.lit("x") + pl.col("ImageID")).write_csv(part)
     message = refused(*student[:-5], "--out", place / "s3", "--teacher", part)
     assert "names no training photo" in message
+
+
+def rows_of(manifest: Path, fold: str) -> pl.DataFrame:
+    return read_manifest(manifest).filter(pl.col("fold") == fold)
 
 
 def test_pseudo_labels_train_and_never_validate(place: Path, tiny: list[str]) -> None:
@@ -202,6 +210,16 @@ def test_pseudo_labels_train_and_never_validate(place: Path, tiny: list[str]) ->
     assert folds.filter(pl.col("fold") == "pseudo").height == made["photos"]
     oof = pl.read_csv(place / "cv" / "oof.csv")
     assert not set(oof["photo"]) & set(rows["photo"])
+    assert json.loads((place / "cv" / "folds.json").read_text())["held_out"] == 18
+    assert "is there already" in refused(*words_[:4], manifest)
+    assert "ends in .csv or .parquet" in refused(*words_[:4], place / "x.txt")
+    # one that nearly equals a photo that validates is told of by training too
+    validates = rows_of(merged, "val")["photo"][0]
+    with Image.open(validates) as image:
+        image.convert("RGB").resize((90, 90)).save(photos / "1.png")
+    assert "nearly equal photos in folds" in refused(
+        "train", merged, *words, "--out", place / "near"
+    )
     # a copy of a labelled photo among them is told of
     shutil.copyfile(place / "data" / "photos" / "000.png", photos / "0.png")
     message = refused("data", "split", merged, "--out", split, "--reassign")

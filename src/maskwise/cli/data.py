@@ -11,8 +11,10 @@ from maskwise.cli.faces import crop, mask
 from maskwise.cli.folds import check, split
 from maskwise.cli.output import (
     AsJson,
+    Force,
     ManifestPath,
     console,
+    keep_existing,
     photo_bar,
     print_json,
     print_pairs,
@@ -27,7 +29,6 @@ app = typer.Typer(
 )
 
 Out = Annotated[Path, typer.Option("--out", help="The manifest to write (.csv or .parquet).")]
-Force = Annotated[bool, typer.Option("--force", help="Replace a manifest that is there.")]
 
 
 @app.command()
@@ -90,7 +91,7 @@ def import_(
     from maskwise.settings import path_or_variable
 
     source = path_or_variable(source, "SM_CHANNEL_TRAIN", "the folder to import")
-    _keep_existing(out, force)
+    keep_existing(out, force)
     options = ImportOptions(
         source=name or source.resolve().stem,
         columns=_pairs(column or [], "--column"),
@@ -131,7 +132,7 @@ def merge(
     """Join manifests into one."""
     from maskwise.data.manifest import merge_manifests, read_manifest, write_manifest
 
-    _keep_existing(out, force)
+    keep_existing(out, force)
     frames = [read_manifest(path) for path in manifests]
     frame = merge_manifests(frames, same_people, prefix_people)
     write_manifest(frame, out)
@@ -183,14 +184,6 @@ def stats(
 def _print_rows(title: str, rows: Sequence[dict[str, Any]]) -> None:
     if rows:
         print_table(title, list(rows[0]), [list(row.values()) for row in rows])
-
-
-def _keep_existing(out: Path, force: bool) -> None:
-    """Refuse to replace a manifest, which may hold edits and folds, unless asked to."""
-    from maskwise.errors import ManifestError
-
-    if out.exists() and not force:
-        raise ManifestError(f"{out} is there already; name another file, or add --force")
 
 
 def _check_photos_exist(frame: "pl.DataFrame") -> None:

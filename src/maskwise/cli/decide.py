@@ -9,6 +9,7 @@ from maskwise.cli.output import AsJson, Detectors, Device, photo_bar, print_json
 
 if TYPE_CHECKING:
     from maskwise.prediction.deciding import Labelled
+    from maskwise.prediction.members import Member
 
 
 def decide(
@@ -45,16 +46,21 @@ def decide(
     What is found, is found on photos that the model left out. How good it is there, other people
     must tell: a figure is given where each is answered by what was found on others.
     """
-    from maskwise.models.ensemble import save_decision
+    from maskwise.models.ensemble import load_classifier, save_decision
     from maskwise.prediction.deciding import (
         Wanted,
+        check_wanted,
         crossed_figures,
         decision_figures,
         find_decision,
     )
+    from maskwise.prediction.members import Member
 
-    wanted = Wanted(temperature, thresholds, rule, _shares(prior), unsure)
-    data = _labelled(model, on, fold, device, detectors)
+    check_wanted(rule, thresholds)
+    classifier = load_classifier(model, undecided=True)
+    shares = _shares(prior, classifier.boundaries)
+    wanted = Wanted(temperature, thresholds, rule, shares, unsure)
+    data = _labelled(Member(model.name, model, classifier), on, fold, device, detectors)
     decision = find_decision(data, wanted)
     file = save_decision(model, decision)
     plain = find_decision(data, Wanted())
@@ -80,7 +86,7 @@ def decide(
     typer.echo(f"decision {file}")
 
 
-def _shares(prior: str | None) -> tuple[float, ...]:
+def _shares(prior: str | None, boundaries: tuple[int, int]) -> tuple[float, ...]:
     """Return the wanted share of each class, or none."""
     import numpy as np
 
@@ -94,8 +100,9 @@ def _shares(prior: str | None) -> tuple[float, ...]:
         return ()
     if prior == "uniform":
         return (1 / NUM_CLASSES,) * NUM_CLASSES
-    frame = read_manifest(Path(prior), check_photos=False)
-    classes = class_codes(task_codes(frame, LabelSettings()))
+    labels = LabelSettings(task_boundaries=boundaries, train_boundaries=boundaries)
+    frame = read_manifest(Path(prior), boundaries, check_photos=False)
+    classes = class_codes(task_codes(frame, labels))
     counts = np.bincount(classes[classes != UNKNOWN], minlength=NUM_CLASSES)
     if not counts.all():
         absent = ", ".join(str(number) for number in np.flatnonzero(counts == 0))
@@ -104,17 +111,15 @@ def _shares(prior: str | None) -> tuple[float, ...]:
 
 
 def _labelled(
-    model: Path, on: Path, fold: str | None, device: str, detectors: Path | None
+    member: "Member", on: Path, fold: str | None, device: str, detectors: Path | None
 ) -> "Labelled":
-    from maskwise.models.ensemble import load_classifier
     from maskwise.prediction.deciding import Labelled
-    from maskwise.prediction.members import Member, known_answers
+    from maskwise.prediction.members import known_answers
     from maskwise.settings import load_settings
 
-    classifier = load_classifier(model, undecided=True)
     with photo_bar("answering", None) as advance:
         known, _ = known_answers(
-            [Member(model.name, model, classifier)],
+            [member],
             on,
             fold,
             load_settings().cache,

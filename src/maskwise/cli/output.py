@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace a manifest that is there.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
 Detectors = Annotated[
     Path | None,
@@ -46,6 +47,33 @@ def console() -> "Console":
     from rich.console import Console
 
     return Console(stderr=True, markup=False, emoji=False, highlight=False)
+
+
+def note_boundaries(boundaries: Sequence[int]) -> None:
+    """Say so where a model answers other age groups than the competition's."""
+    from maskwise.labels import TASK_BOUNDARIES, age_group_text
+
+    if tuple(boundaries) != tuple(TASK_BOUNDARIES):
+        groups = ", ".join(age_group_text(w, tuple(boundaries)) for w in ("young", "middle", "old"))
+        console().print(
+            f"note: the model's age groups are {groups}, not those of the 18 classes as others use "
+            "them",
+            soft_wrap=True,
+        )
+
+
+def keep_existing(out: Path, force: bool) -> None:
+    """Refuse to replace a manifest, which may hold edits and folds, unless asked to.
+
+    Raises:
+        ManifestError: it is there, or its name does not say what kind of file it is.
+    """
+    from maskwise.errors import ManifestError
+
+    if out.suffix not in (".csv", ".parquet"):
+        raise ManifestError(f"{out}: expected a name that ends in .csv or .parquet")
+    if out.exists() and not force:
+        raise ManifestError(f"{out} is there already; name another file, or add --force")
 
 
 def end_like_an_interrupt() -> None:

@@ -9,9 +9,12 @@ from maskwise.cli.output import (
     AsJson,
     Detectors,
     Device,
+    Force,
     ViewsName,
     ViewsVote,
     advancing,
+    keep_existing,
+    note_boundaries,
     photo_bar,
     print_json,
     print_pairs,
@@ -38,6 +41,7 @@ def pseudo(
     folder: Annotated[
         Path | None, typer.Option("--photos", help="Folder of the photos that a CSV file names.")
     ] = None,
+    force: Force = False,
     device: Device = "auto",
     detectors: Detectors = None,
     views: ViewsName = "1",
@@ -56,8 +60,10 @@ def pseudo(
     from maskwise.prediction.predictor import Predictor
     from maskwise.prediction.pseudo import pseudo_manifest
 
+    keep_existing(out, force)
     found = find_photos(photos, folder)
     predictor = Predictor.load(model, device, detectors, views, views_vote)
+    note_boundaries(predictor.classifier.boundaries)
     names, refs = [name for name, _ in found], [photo for _, photo in found]
     with photo_bar("answering", len(refs)) as advance:
         answers = advancing(predictor.predict_files(refs, names, processes(workers)), advance)

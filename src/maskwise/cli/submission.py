@@ -13,6 +13,7 @@ from maskwise.cli.output import (
     ViewsVote,
     advancing,
     console,
+    note_boundaries,
     photo_bar,
     print_json,
     print_pairs,
@@ -58,6 +59,7 @@ def submit(
     from maskwise.prediction.submission import read_listing, write_submission
 
     asked = read_listing(listing, photos)
+    twins = _leaks(asked, near_duplicates, processes(workers)) if near_duplicates else []
     if source.suffix == ".csv":
         found, answers = _from_file(source, asked)
     else:
@@ -65,10 +67,9 @@ def submit(
             source, asked, device, detectors, views, views_vote, processes(workers)
         )
     write_submission(out / "submission.csv", asked.ids, answers)
-    write_probabilities(out / "probabilities.csv", asked.ids, found)
+    write_probabilities(out / "probabilities.csv", asked.ids, found, answers)
     result = {"submission": str(out / "submission.csv"), "photos": len(answers)}
     if near_duplicates:
-        twins = _leaks(asked, near_duplicates, processes(workers))
         leak = {twin.id: twin.answer for twin in twins}
         file = out / "submission.leak.csv"
         write_submission(
@@ -85,8 +86,10 @@ def _from_file(source: Path, asked: "Listing") -> "tuple[Probabilities, list[int
     from maskwise.prediction.submission import in_order
 
     table = read_probabilities(source)
-    found = table.probabilities.take(in_order(asked, table.ids, str(source)))
-    return found, found.joint.argmax(axis=1).tolist()
+    order = in_order(asked, table.ids, str(source))
+    found = table.probabilities.take(order)
+    answers = found.joint.argmax(axis=1) if table.answers is None else table.answers[order]
+    return found, answers.tolist()
 
 
 def _from_model(
@@ -108,6 +111,7 @@ def _from_model(
 
     check_photos(asked)
     predictor = Predictor.load(source, device, detectors, views, views_vote)
+    note_boundaries(predictor.classifier.boundaries)
     refs = [PhotoRef(str(photo)) for photo in asked.photos]
     with photo_bar("answering", len(refs)) as advance:
         answers = list(advancing(predictor.predict_files(refs, asked.ids, workers), advance))

@@ -60,16 +60,24 @@ def read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     """Return the rows of a CSV file by column name, each with its line number; blank lines go.
 
     Raises:
-        ManifestError: the file cannot be read, or is not UTF-8.
+        ManifestError: the file cannot be read, is not UTF-8, or has rows longer than its header.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, restval="")
-            return [(reader.line_num, row) for row in reader]
+            rows = [(reader.line_num, row) for row in reader]
     except UnicodeDecodeError as error:
         raise ManifestError(f"{path} is not UTF-8: save it as UTF-8 ({error})") from error
     except (OSError, csv.Error) as error:
         raise ManifestError(f"cannot read {path}: {error}") from error
+    long = [
+        f"row {number}: {len(row[None])} cell(s) more than the header has"  # as csv names them
+        for number, row in rows
+        if None in row
+    ]
+    if long:
+        raise ManifestError(f"{path}: {len(long)} problem(s):\n{listed(long)}")
+    return rows
 
 
 def _match_columns(path: Path, names: list[str], options: ImportOptions) -> dict[str, str]:

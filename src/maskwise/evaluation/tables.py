@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from maskwise.data.columns import read_rows
 from maskwise.errors import ManifestError, listed
-from maskwise.labels import NUM_CLASSES, TASKS
+from maskwise.labels import NUM_CLASSES, TASKS, UNKNOWN
 from maskwise.models.probabilities import Probabilities
 from maskwise.storage import replacing
 
 CLASS_COLUMNS: Final = [f"p{number}" for number in range(NUM_CLASSES)]
 _WORD_COLUMNS: Final = {task: [f"p_{word}" for word in words] for task, words in TASKS.items()}
 _ID_COLUMNS: Final = ("ImageID", "photo")
+_ANSWER: Final = "ans"
 _SLACK: Final = 1e-3
 """How far from 1 the probabilities of a row may sum: they are rounded in files."""
 
@@ -30,6 +31,8 @@ class ProbabilityTable:
     ids: list[str]
     """Of a manifest's photos: path, and box where there is one."""
     probabilities: Probabilities
+    answers: NDArray[np.int64] | None = None
+    """(N,) classes, where the file has them: a decision may have made them."""
 
 
 def class_columns(joint: NDArray[np.floating]) -> dict[str, NDArray[np.floating]]:
@@ -41,7 +44,7 @@ def read_probabilities(path: Path) -> ProbabilityTable:
     """Read a file that `evaluate`, `predict` or `submit` wrote, or one like it.
 
     It has a column ImageID or photo (and box), and either p0 to p17, or p_wear to p_old, which
-    count as independent.
+    count as independent. A column `ans` holds the answers.
 
     Raises:
         ManifestError: it has other columns, or rows that are no probabilities; all at once.
@@ -60,13 +63,26 @@ def read_probabilities(path: Path) -> ProbabilityTable:
     values = np.array([[_number(row[column]) for column in wanted] for _, row in rows])
     groups = [CLASS_COLUMNS] if wanted is CLASS_COLUMNS else list(_WORD_COLUMNS.values())
     problems = list(_problems(ids, values, [len(group) for group in groups], rows))
+    answers = _answers(rows) if _ANSWER in columns else None
+    if answers is not None:
+        problems += [
+            f"row {line}: {_ANSWER} is no class from 0 to {NUM_CLASSES - 1}"
+            for (line, _), answer in zip(rows, answers, strict=True)
+            if answer == UNKNOWN
+        ]
     if problems:
         raise ManifestError(f"{path}: {len(problems)} problem(s):\n{listed(problems)}")
     if wanted is CLASS_COLUMNS:
-        return ProbabilityTable(ids, Probabilities.of_joint(_scaled(values)))
+        return ProbabilityTable(ids, Probabilities.of_joint(_scaled(values)), answers)
     parts = np.split(values, np.cumsum([len(names) for names in TASKS.values()])[:-1], axis=1)
     tasks = {task: _scaled(part) for task, part in zip(TASKS, parts, strict=True)}
-    return ProbabilityTable(ids, Probabilities.of_tasks(tasks))
+    return ProbabilityTable(ids, Probabilities.of_tasks(tasks), answers)
+
+
+def _answers(rows: Sequence[tuple[int, dict[str, str]]]) -> NDArray[np.int64]:
+    """Return the class of each row, `UNKNOWN` where it is none."""
+    known = {str(number): number for number in range(NUM_CLASSES)}
+    return np.array([known.get((row[_ANSWER] or "").strip(), UNKNOWN) for _, row in rows])
 
 
 def photo_id(photo: str, box: str | None) -> str:
@@ -110,15 +126,19 @@ def _scaled(values: NDArray[np.float64]) -> NDArray[np.float32]:
     return scaled
 
 
-def write_probabilities(path: Path, ids: Sequence[str], found: Probabilities) -> None:
+def write_probabilities(
+    path: Path, ids: Sequence[str], found: Probabilities, answers: Sequence[int] | None = None
+) -> None:
     """Write a file that `read_probabilities` reads: ImageID, ans, and p0 to p17.
+
+    Without `answers` the likeliest class is.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
     columns = {
         "ImageID": ids,
-        "ans": found.joint.argmax(axis=1),
+        _ANSWER: found.joint.argmax(axis=1) if answers is None else answers,
         **class_columns(found.joint.round(7)),
     }
     with replacing(path) as temporary:

@@ -29,7 +29,7 @@ from maskwise.data.inputs import labelled_manifest
 from maskwise.data.manifest import read_manifest, write_manifest
 from maskwise.data.split import NO_FOLD, PSEUDO, TEST, TRAIN, split_manifest
 from maskwise.data.targets import class_codes, task_codes
-from maskwise.errors import ManifestError, RunError, SettingsError
+from maskwise.errors import ManifestError, RunError, SettingsError, listed
 from maskwise.evaluation.evaluate import Answered, answer_rows
 from maskwise.evaluation.metrics import confusion_matrix, macro_f1
 from maskwise.evaluation.scores import evaluation_scores
@@ -52,11 +52,12 @@ class FoldsSummary:
     """How a cross-validation ended."""
 
     folder: str
-    scores: dict[str, float]
-    """Macro-F1 of each fold's people, by the model of the last epoch."""
-    mean: float
-    deviation: float
-    macro_f1: float
+    scores: dict[str, float | None]
+    """Macro-F1 of each fold's people, by the model of the last epoch; None where nobody has all
+    three labels, here and below."""
+    mean: float | None
+    deviation: float | None
+    macro_f1: float | None
     """Of all people at once, each answered out of fold."""
     interval: tuple[float, float] | None
     """95 %, from bootstrap samples of people; None where nobody has all three labels."""
@@ -151,8 +152,12 @@ def _begin(source: Path, out: Path, folds: int, settings: Settings, resume: bool
         return
     if not resume:
         raise RunError(f"{out} holds a cross-validation; add --resume, or name another folder")
-    found = json.loads(noted.read_text(encoding="utf-8"))
-    changed = [name for name in origin if found.get(name) != origin[name]]
+    try:
+        found = json.loads(noted.read_text(encoding="utf-8"))
+        old = {name: found[name] for name in origin}
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{noted} is damaged: {error}") from error
+    changed = [name for name in origin if old[name] != origin[name]]
     if changed:
         raise SettingsError(
             f"{out} was begun with another {' and '.join(changed)}; name another folder"
@@ -171,6 +176,12 @@ def fold_manifest(frame: pl.DataFrame, folds: int, settings: Settings) -> pl.Dat
     wanted = {str(fold) for fold in range(folds)}
     if present == wanted and not frame["fold"].null_count():
         return pl.concat([frame, pseudo])
+    without = frame.filter(pl.col("fold").is_null())["photo"].to_list()
+    if present == wanted and without:
+        raise ManifestError(
+            f"{len(without)} row(s) have no fold beside those with folds; give them one: maskwise "
+            f"data split --folds {folds}\n{listed(without)}"
+        )
     if present and TRAIN not in present:
         raise ManifestError(
             f"the manifest has the folds {', '.join(sorted(present))}, not 0 to {folds - 1}; "
@@ -247,20 +258,21 @@ def _summary(
     _write_answers(out / "oof.csv", asked, truth, answers, found)
     ends = np.cumsum([len(part.rows) for part in parts])[:-1]
     each = [
-        macro_f1(confusion_matrix(*pair, NUM_CLASSES))
+        macro_f1(confusion_matrix(*pair, NUM_CLASSES)) if (pair[0] != UNKNOWN).any() else None
         for pair in zip(np.split(truth, ends), np.split(answers, ends), strict=True)
     ]
+    known = [score for score in each if score is not None]
     return FoldsSummary(
         folder=str(out),
         scores={f"fold {number}": score for number, score in enumerate(each)},
-        mean=float(np.mean(each)),
-        deviation=float(np.std(each, ddof=1)),
-        macro_f1=scores["classes"]["macro_f1"],
+        mean=float(np.mean(known)) if known else None,
+        deviation=float(np.std(known, ddof=1)) if len(known) > 1 else None,
+        macro_f1=scores["classes"]["macro_f1"] if known else None,
         interval=scores["classes"]["macro_f1_interval"],
         tasks={task: scores["tasks"][task]["macro_f1"] for task in tasks},
         best_epochs=best,
         epochs=epochs,
-        held_out=len(frame) - len(rows),
+        held_out=int((frame["fold"] == TEST).sum()),
     )
 
 

@@ -12,17 +12,15 @@ import optuna
 from filelock import FileLock
 
 from maskwise.config import Settings
-from maskwise.data.manifest import write_manifest
 from maskwise.errors import SettingsError
 from maskwise.experiments.trials import (
     FINISHED,
-    claim_folder,
+    begin_study,
     finished,
-    inner_manifest,
-    open_study,
     search_terms,
     trained_score,
 )
+from maskwise.storage import LOCK
 from maskwise.training.setup import build_model, make_accelerator, prepare_settings
 from maskwise.transforms.augment.policy import (
     STRENGTHS,
@@ -68,14 +66,10 @@ def search_policy(
         SettingsError: the folder holds another search, or other things.
     """
     _check(settings)
-    database = out / "study.db"
-    claim_folder(out, database)
     terms = search_terms(manifest, settings, sequences=sequences)
-    study = open_study(f"sqlite:///{database.resolve()}", "policy", terms, settings.train)
+    study = begin_study(manifest, out, settings, terms, "policy")
     inner = out / "manifest.csv"
-    with FileLock(out / ".lock"):  # what all trials need is done by one process
-        if not inner.is_file():
-            write_manifest(inner_manifest(manifest, settings), inner)
+    with FileLock(out / LOCK):  # what all trials need is done by one process
         if _NONE not in study.user_attrs:
             score = trained_score(inner, out / "without", settings, None)
             study.set_user_attr(_NONE, score)

@@ -13,7 +13,6 @@
 A file holds settings, and beside them `manifest`.
 """
 
-import csv
 import json
 import threading
 import time
@@ -26,7 +25,8 @@ from typing import Any, Final
 import psutil
 import yaml
 
-from maskwise.errors import MaskwiseError, SettingsError
+from maskwise.data.columns import read_rows
+from maskwise.errors import ManifestError, MaskwiseError, RunError, SettingsError
 from maskwise.experiments.process import run_command
 from maskwise.storage import only_writer, write_csv, write_json, write_text
 
@@ -73,6 +73,7 @@ class Queue:
         self._guard = threading.Lock()
         self._stopped = threading.Event()
         self._results: dict[str, Result] = {}
+        self._refused: list[Result] = []
 
     def work(self, watch: bool) -> list[Result]:
         """Work until nothing waits, or, with `watch`, until interrupted; return all results.
@@ -101,6 +102,8 @@ class Queue:
     def _worker(self, device: str, watch: bool) -> None:
         while not self._stopped.is_set():
             path = self._take()
+            while self._refused:
+                self._note(self._refused.pop())
             if path is None:
                 if not watch:
                     return
@@ -116,18 +119,34 @@ class Queue:
                     _mark(path).touch()
                     return path
             for path in self._files(WAITING):
+                if self._is_taken(path):
+                    continue
                 taken = self._folder / RUNNING / path.name
                 path.replace(taken)
                 _mark(taken).touch()
                 return taken
         return None
 
+    def _is_taken(self, path: Path) -> bool:
+        """Whether another file has this one's name, and so its run folder; it is refused then."""
+        others = [
+            other
+            for state in (RUNNING, DONE, FAILED)
+            for other in self._files(state)
+            if other.stem == path.stem and other.name != path.name
+        ]
+        if others:
+            path.replace(self._folder / FAILED / path.name)
+            error = f"{others[0].parent.name}/{others[0].name} has the same name: name it otherwise"
+            self._refused.append(Result(path.name, FAILED, error=error))
+        return bool(others)
+
     def _files(self, state: str) -> list[Path]:
         """Return the settings files in a folder, the oldest first."""
         found = [
             path
             for path in (self._folder / state).iterdir()
-            if path.suffix in _KINDS and not path.name.startswith(".")
+            if path.suffix in _KINDS and not path.name.startswith(".") and path.is_file()
         ]
         return sorted(found, key=lambda path: (path.stat().st_mtime, path.name))
 
@@ -148,8 +167,8 @@ class Queue:
         except MaskwiseError as error:
             with log.open("a", encoding="utf-8") as said:
                 said.write(f"error: {error}\n")
-            last = str(error).strip().splitlines()
-            result = Result(path.stem, FAILED, error=last[0] if last else "it was stopped")
+            said_all = " ".join(str(error).split())
+            result = Result(path.stem, FAILED, error=said_all or "it was stopped")
         if self._stopped.is_set() and result.state == FAILED:
             return  # it goes on when the queue does
         for file in (path, log):
@@ -196,8 +215,8 @@ class Queue:
         path = self._folder / "results.csv"
         if not path.is_file():
             return
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
+        try:
+            for _, row in read_rows(path):
                 self._results[row["name"]] = Result(
                     name=row["name"],
                     state=row["state"],
@@ -207,6 +226,11 @@ class Queue:
                     seconds=float(row["seconds"]) if row["seconds"] else None,
                     error=row["error"],
                 )
+        except (ManifestError, KeyError, ValueError) as error:
+            raise RunError(
+                f"{path} is damaged ({error}): mend it, or remove it and lose the table of what is "
+                "done"
+            ) from error
 
 
 def _mark(path: Path) -> Path:

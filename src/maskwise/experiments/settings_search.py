@@ -7,20 +7,16 @@ from typing import Any, Final
 
 import optuna
 import yaml
-from filelock import FileLock
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from maskwise.config import Settings
-from maskwise.data.manifest import write_manifest
 from maskwise.errors import DetectorError, MaskwiseError, SettingsError, StorageError, WorkerError
 from maskwise.evaluation.search_page import write_search
 from maskwise.experiments.space import Range, Space, read_space, suggested, with_values
 from maskwise.experiments.trials import (
     FINISHED,
-    claim_folder,
+    begin_study,
     finished,
-    inner_manifest,
-    open_study,
     search_terms,
     trained_score,
 )
@@ -78,19 +74,13 @@ def search_settings(
         raise SettingsError("model.head=tasks is three trainings; search with multi or single")
     make_accelerator(base)
     prepare_settings(base, None)
-    database = out / "study.db"
-    claim_folder(out, database if storage is None else out / "manifest.csv")
     plain = {
         key: part.model_dump(mode="json") if isinstance(part, Range) else part
         for key, part in space.items()
     }
     terms = search_terms(manifest, base, space=plain)
-    url = storage or f"sqlite:///{database.resolve()}"
-    study = open_study(url, name, terms, base.train)
+    study = begin_study(manifest, out, base, terms, name, storage)
     inner = out / "manifest.csv"
-    with FileLock(out / ".lock"):
-        if not inner.is_file():
-            write_manifest(inner_manifest(manifest, base), inner)
 
     def objective(trial: optuna.Trial) -> float:
         values = suggested(trial, space)

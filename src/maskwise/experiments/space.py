@@ -36,10 +36,13 @@ class Range(BaseModel):
             raise ValueError(f"step {self.step:g} is not from 0 to high - low")
         return self
 
-    @property
-    def whole(self) -> bool:
-        """Whether its numbers are whole."""
-        return all(isinstance(value, int) for value in (self.low, self.high, self.step or 1))
+
+class WholeRange(Range):
+    """Whole numbers from `low` to `high`, both included, of a setting that is a whole number."""
+
+    low: int
+    high: int
+    step: int | None = None
 
 
 Space = dict[str, Range | list[Any]]
@@ -82,8 +85,9 @@ def _part(key: str, value: Any, base: Settings) -> tuple[Range | list[Any] | Non
         return value, list(_wrong_values(key, value, base))
     if not isinstance(value, dict):
         return None, [f"{key}: expected two choices or more, or low and high; found {value!r}"]
+    kind = Range if _takes_fractions(key, base) else WholeRange
     try:
-        found = Range.model_validate(value)
+        found = kind.model_validate(value)
     except ValidationError as error:
         text = "; ".join(item["msg"].removeprefix("Value error, ") for item in error.errors())
         return None, [f"{key}: {text}"]
@@ -102,6 +106,17 @@ def _wrong_values(key: str, values: list[Any], base: Settings) -> Iterator[str]:
             yield from (f"{key}: {value!r}: {item['msg']}" for item in own)
 
 
+def _takes_fractions(key: str, base: Settings) -> bool:
+    """Return whether a setting may be other than a whole number: pydantic names what it expects."""
+    section, _, name = key.partition(".")
+    tree = {**base.model_dump(mode="json")[section]}
+    try:
+        type(getattr(base, section)).model_validate({**tree, **_nested(name, 0.5)})
+    except ValidationError as error:
+        return not any(item["type"].startswith("int") for item in error.errors())
+    return True
+
+
 def _nested(name: str, value: Any) -> dict[str, Any]:
     first, _, rest = name.partition(".")
     return {first: _nested(rest, value) if rest else value}
@@ -114,10 +129,9 @@ def suggested(trial: optuna.Trial | optuna.trial.FrozenTrial, space: Space) -> d
         if isinstance(part, list):
             place = trial.suggest_categorical(key, range(len(part)))
             values[key] = part[place]
-        elif part.whole:
-            step = int(part.step or 1)
+        elif isinstance(part, WholeRange):
             values[key] = trial.suggest_int(
-                key, int(part.low), int(part.high), step=step, log=part.log
+                key, part.low, part.high, step=part.step or 1, log=part.log
             )
         else:
             values[key] = trial.suggest_float(

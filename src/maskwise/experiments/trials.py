@@ -5,18 +5,20 @@ The people that validate the run itself take no part: a share of the training pe
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import optuna
 import polars as pl
+from filelock import FileLock, Timeout
 
 from maskwise.config import Settings, TrainSettings
 from maskwise.data.duplicates import find_twins, fingerprint_photos
-from maskwise.data.manifest import read_manifest
+from maskwise.data.manifest import read_manifest, write_manifest
 from maskwise.data.split import TEST, split_manifest
 from maskwise.errors import ManifestError, SettingsError
-from maskwise.storage import file_digest
+from maskwise.storage import LOCK, file_digest
 from maskwise.training.observer import Observer
 from maskwise.training.run import train
 
@@ -32,15 +34,48 @@ def search_terms(manifest: Path, settings: Settings, **others: Any) -> dict[str,
     return {"manifest": file_digest(manifest), "settings": plain, **others}
 
 
-def claim_folder(out: Path, database: Path) -> None:
-    """Make a search's folder.
+def begin_study(
+    manifest: Path,
+    out: Path,
+    settings: Settings,
+    terms: dict[str, Any],
+    name: str,
+    storage: str | None = None,
+) -> optuna.Study:
+    """Return the study of a search, new or begun on the same terms.
+
+    Its people are in OUT/manifest.csv; without a `storage` it lies in OUT/study.db. What trials
+    that were stopped have left is removed.
 
     Raises:
-        SettingsError: it holds other things.
+        ManifestError: the manifest is wrong or has no training people.
+        SettingsError: the folder holds other things; the study was begun on other terms, or the
+            storage cannot be reached.
     """
-    if not database.is_file() and out.is_dir() and any(out.iterdir()):
+    inner, database = out / "manifest.csv", out / "study.db"
+    begun = inner if storage else database
+    if not begun.is_file() and out.is_dir() and {path.name for path in out.iterdir()} - {LOCK}:
         raise SettingsError(f"--out {out}: the folder holds other things; name a new one")
     out.mkdir(parents=True, exist_ok=True)
+    with FileLock(out / LOCK):
+        # a mistake in the manifest is found before there is a study
+        frame = None if inner.is_file() else inner_manifest(manifest, settings)
+        study = open_study(
+            storage or f"sqlite:///{database.resolve()}", name, terms, settings.train
+        )
+        if frame is not None:
+            write_manifest(frame, inner)
+        _remove_stopped(out)
+    return study
+
+
+def _remove_stopped(out: Path) -> None:
+    """Remove the runs of trials that no process trains any more."""
+    for folder in out.glob("trial-*/"):
+        lock = FileLock(folder / LOCK)
+        with suppress(Timeout, FileNotFoundError), lock.acquire(timeout=0):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.with_suffix(".yaml").unlink(missing_ok=True)
 
 
 def open_study(

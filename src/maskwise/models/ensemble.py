@@ -158,8 +158,9 @@ def _copy_model(source: Path, target: Path) -> None:
     """Copy what is needed to answer: not checkpoints, reports or decisions."""
     if is_ensemble(source):
         folder, names = source, ["README.md", _FILE]
-        for part in sorted((source / "members").iterdir()):
-            _copy_model(part, target / "members" / part.name)
+        for number in range(len(read_ensemble(source).members)):
+            part = Path("members") / str(number)
+            _copy_model(source / part, target / part)
     else:
         folder, names = find_bundle(source), ["README.md", "model.json", "model.safetensors"]
     target.mkdir(parents=True, exist_ok=True)
@@ -171,7 +172,7 @@ def model_digest(path: Path) -> str:
     """Return what tells a model or an ensemble from others: a SHA-256 of its files."""
     if not is_ensemble(path):
         return file_digest(find_bundle(path) / "model.safetensors")
-    parts = sorted((path / "members").iterdir(), key=lambda part: int(part.name))
+    parts = [path / "members" / str(number) for number in range(len(read_ensemble(path).members))]
     digests = [file_digest(path / _FILE), *map(model_digest, parts)]
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 

@@ -171,7 +171,10 @@ def _stacked_task(known: Known, task: str) -> StackedTask:
     absent = sorted(set(range(len(TASKS[task]))) - set(truth[rows].tolist()))
     if absent:
         words = ", ".join(TASKS[task][code] for code in absent)
-        raise SettingsError(f"a stack needs photos of every {task}; there are none of {words}")
+        raise SettingsError(
+            f"a stack needs photos of every {task}, whichever fifth of the people is left out to "
+            f"score it; there are none of {words}"
+        )
     model = LogisticRegression(C=_STACK_STRENGTH, max_iter=2000)
     model.fit(stack_features(known.members)[rows], truth[rows])
     weights, bias = model.coef_, model.intercept_

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from maskwise.data.targets import Codes, class_codes
+from maskwise.errors import SettingsError
 from maskwise.evaluation.metrics import (
     accuracy,
     confusion_matrix,
@@ -54,6 +55,16 @@ class Labelled:
         """Return the part that is about some photos."""
         codes = {task: values[rows] for task, values in self.codes.items()}
         return Labelled(self.found.take(rows), codes, self.people[rows])
+
+
+def check_wanted(rule: Rule, thresholds: bool) -> None:
+    """Check that what shall be found goes together, before photos are answered.
+
+    Raises:
+        SettingsError: it does not.
+    """
+    if thresholds and rule == "tasks":
+        raise SettingsError("--thresholds weigh the 18 classes: leave --rule at joint")
 
 
 def find_decision(data: Labelled, wanted: Wanted) -> Decision:

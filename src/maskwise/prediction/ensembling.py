@@ -1,5 +1,6 @@
 """Makes one answerer of several: how they vote, and what that is worth."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,7 @@ def make_ensemble(
     if all(member.classifier for member in members):
         _save_models(members, out, vote, summary)
     else:
-        tables = [read_probabilities(member.path) for member in members]
+        tables = [member.table or read_probabilities(member.path) for member in members]
         ids = common_ids(members, tables)
         found = count_votes([in_order(table, ids) for table in tables], vote)
         write_probabilities(out / "probabilities.csv", ids, found)
@@ -94,8 +95,11 @@ def _unfound(wish: Wish, answered: Sequence[Sequence[str]]) -> Vote:
 
 def _given(how: How, weights: tuple[float, ...], answered: Sequence[Sequence[str]]) -> Vote:
     """Return the vote of given weights; a member has none in a task that it does not answer."""
-    if len(weights) != len(answered) or not any(weights):
-        raise SettingsError(f"--weights: expected {len(answered)} numbers above 0, got {weights}")
+    valid = len(weights) == len(answered) and any(weights)
+    if not valid or not all(math.isfinite(weight) and weight >= 0 for weight in weights):
+        raise SettingsError(
+            f"--weights: expected {len(answered)} numbers of 0 or more, not all 0, got {weights}"
+        )
     own = {
         task: tuple(
             weight if task in tasks else 0.0

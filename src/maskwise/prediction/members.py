@@ -32,6 +32,8 @@ class Member:
     path: Path
     classifier: Classifier | None
     """None of a file."""
+    table: ProbabilityTable | None = None
+    """What a file holds."""
 
     @property
     def tasks(self) -> Sequence[str]:
@@ -48,12 +50,15 @@ def open_members(paths: Sequence[Path]) -> list[Member]:
     """
     if len(paths) < _FEW:
         raise SettingsError(f"an ensemble has two members or more, not {len(paths)}")
+    twice = {str(path) for path in paths if paths.count(path) > 1}
+    if twice:
+        raise SettingsError(f"named twice: {', '.join(sorted(twice))}; give weights with --weights")
     members, problems = [], []
     for name, path in zip(_names(paths), paths, strict=True):
-        if path.suffix == ".csv":
-            members.append(Member(name, path, None))
-            continue
         try:
+            if path.suffix == ".csv":
+                members.append(Member(name, path, None, read_probabilities(path)))
+                continue
             # an ensemble makes its own decision
             classifier = load_classifier(path, partly=True, undecided=True)
             members.append(Member(name, path, classifier))
@@ -149,9 +154,14 @@ def _out_of_fold(
     progress: Callable[[int], None] | None,
 ) -> ProbabilityTable:
     if member.classifier is None:
-        return read_probabilities(member.path)
+        return member.table or read_probabilities(member.path)
     if fold is None and (member.path / OUT_OF_FOLD).is_file():
         return read_probabilities(member.path / OUT_OF_FOLD)
+    if fold is None and frame["fold"].null_count() == len(frame):
+        raise ManifestError(
+            f"the manifest has no folds, so {member.name} may have been trained on its photos; "
+            "take the manifest that it was trained with, or --fold all if it saw none of them"
+        )
     rows, _ = choose_fold(frame, fold, member.classifier.val_fold)
     answered = answer_rows(member.classifier, rows, cache, device, detectors, progress)
     return ProbabilityTable(photo_ids(rows), answered.probabilities)

@@ -21,6 +21,7 @@ from maskwise.storage import write_csv
 
 ID, ANSWER = "ImageID", "ans"
 _SHOWN: Final = 5
+_CLASSES: Final = {str(number) for number in range(NUM_CLASSES)}
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,8 @@ def read_answers(path: Path) -> dict[str, int]:
     answers: dict[str, int] = {}
     for line, row in rows:
         text = (row[ANSWER] or "").strip()
-        if not text.isascii() or not text.isdigit() or int(text) >= NUM_CLASSES:
-            problems.append(f"row {line}: {ANSWER} {text!r} is no class from 0 to 17")
+        if text not in _CLASSES:
+            problems.append(f"row {line}: {ANSWER} {text[:20]!r} is no class from 0 to 17")
             continue
         answers[row[ID]] = int(text)
     if problems:

@@ -144,9 +144,13 @@ def _alike(paths: Sequence[Path]) -> list[tuple[Network, ModelInfo]]:
 
     Raises:
         RunError: one cannot be loaded, or is unlike the first; all problems at once.
+        SettingsError: there are fewer than two, or one is named twice.
     """
     if len(paths) < 2:
         raise SettingsError(f"an average has two models or more, not {len(paths)}")
+    twice = {str(path) for path in paths if paths.count(path) > 1}
+    if twice:
+        raise SettingsError(f"named twice: {', '.join(sorted(twice))}")
     found: list[tuple[Network, ModelInfo]] = []
     problems = []
     for path in paths:

@@ -12,6 +12,7 @@ import polars as pl
 from maskwise.config import MixSettings, Settings
 from maskwise.data.batches import Rows
 from maskwise.data.cache import CachedFrames, open_frames
+from maskwise.data.duplicates import find_twins, fingerprint_photos
 from maskwise.data.frames import FrameSource, photo_refs
 from maskwise.data.framing import Framer
 from maskwise.data.manifest import read_manifest
@@ -153,7 +154,7 @@ def load_data(
         settings.cache,
         partial(told.decoded, total=len(frame)) if told else None,
     )
-    _check_leaks(frame, frames, rows.train, rows.val)
+    _check_leaks(frame, frames, rows.train, rows.val, settings.cache.workers)
     note_missed(frames, told)
     _check_mattes(settings, frames, told)
     codes = training_codes(frame, settings.labels)
@@ -171,7 +172,7 @@ def load_data(
 
 
 def _check_leaks(
-    frame: pl.DataFrame, frames: FrameSource, train_rows: Rows, val_rows: Rows
+    frame: pl.DataFrame, frames: FrameSource, train_rows: Rows, val_rows: Rows, workers: int
 ) -> None:
     used = np.sort(np.concatenate([train_rows, val_rows]))
     validates = set(val_rows.tolist())
@@ -183,6 +184,21 @@ def _check_leaks(
         else [""] * len(used)
     )
     check_leaks(frame[used].with_columns(fold=pl.Series(folds)), digests)
+    _check_pseudo(frame, train_rows, val_rows, workers)
+
+
+def _check_pseudo(frame: pl.DataFrame, train_rows: Rows, val_rows: Rows, workers: int) -> None:
+    """Check that no pseudo-labelled photo nearly equals one that validates.
+
+    Splitting finds those of labelled photos; pseudo-labels are added behind it.
+    """
+    given = train_rows[(frame["fold"][train_rows] == PSEUDO).to_numpy()]
+    if not len(given) or not len(val_rows):
+        return
+    asked = frame[np.concatenate([given, val_rows])]
+    folds = [PSEUDO] * len(given) + ["val"] * len(val_rows)
+    twins = find_twins(fingerprint_photos(asked["photo"].to_list(), workers))
+    check_leaks(asked.with_columns(fold=pl.Series(folds)), [""] * len(asked), twins)
 
 
 def note_missed(frames: FrameSource, told: Observer | None) -> None:

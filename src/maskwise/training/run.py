@@ -62,7 +62,7 @@ def train(
     told = observer if accelerator.is_main_process else None
     settings = prepare_settings(settings, told)
     rows = choose_rows(manifest, settings)
-    check_teacher(settings)
+    check_teacher(settings, folder)
     if settings.model.head == "tasks":
         # what one of them lacks is found before any is trained; their networks are alike
         parts = [task_settings(settings, task) for task in TASKS]

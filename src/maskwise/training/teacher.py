@@ -19,15 +19,15 @@ from maskwise.training.prepare import RunRows
 _FILE: Final = "teacher.csv"
 
 
-def check_teacher(settings: Settings) -> None:
-    """Check that a teacher is there, and answers all tasks.
+def check_teacher(settings: Settings, folder: Path) -> None:
+    """Check that a teacher is there, and answers all tasks, unless the run has its answers.
 
     Raises:
         SettingsError: there is none.
         RunError: it is a damaged model, or answers some tasks only.
         ManifestError: it is a file that holds no probabilities.
     """
-    if not settings.distill.teacher:
+    if not settings.distill.teacher or (folder / _FILE).is_file():
         return
     path = _path(settings)
     if not path.exists():
