@@ -174,14 +174,17 @@ def test_files_that_are_no_probabilities_are_refused_row_by_row(tmp_path: Path) 
             ["a.jpg", "-1", *["0.0"] * 16, "2.0"]]  # fmt: skip
     text = "\n".join(",".join(row) for row in [["ImageID", *CLASS_COLUMNS], *rows])
     (tmp_path / "bad.csv").write_text(text + "\n")
-    message = refused("ensemble", tmp_path / "bad.csv", tmp_path / "bad.csv",
+    (tmp_path / "bad2.csv").write_text(text + "\n")
+    message = refused("ensemble", tmp_path / "bad.csv", tmp_path / "bad2.csv",
                       "--out", tmp_path / "e")  # fmt: skip
     assert "1 id(s) stand in several rows, such as a.jpg" in message
     assert "row 3: the probabilities sum to 9, expected 1" in message
     assert "row 4: expected numbers from 0 to 1" in message
     assert "row 5: expected numbers from 0 to 1" in message
     (tmp_path / "other.csv").write_text("name,p0\na,1\n")
-    message = refused("ensemble", *[tmp_path / "other.csv"] * 2, "--out", tmp_path / "e")
+    message = refused(
+        "ensemble", tmp_path / "other.csv", tmp_path / "bad.csv", "--out", tmp_path / "e"
+    )
     assert "expected a column ImageID or photo" in message
 
 

@@ -223,7 +223,7 @@ def test_pseudo_labels_train_and_never_validate(place: Path, tiny: list[str]) ->
     # a copy of a labelled photo among them is told of
     shutil.copyfile(place / "data" / "photos" / "000.png", photos / "0.png")
     message = refused("data", "split", merged, "--out", split, "--reassign")
-    assert "1 pseudo-labelled photo(s) nearly equal a labelled one" in message
+    assert "2 pseudo-labelled photo(s) nearly equal a labelled one" in message
 
 
 def test_wrong_soft_labels_are_told_by_row(place: Path, tiny: list[str]) -> None:

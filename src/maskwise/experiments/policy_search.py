@@ -120,7 +120,9 @@ def _suggested(trial: optuna.Trial | optuna.trial.FrozenTrial, sequences: int) -
             tuple(
                 PolicyStep(
                     change=trial.suggest_categorical(f"{number}.{step}.change", changes),
-                    probability=trial.suggest_float(f"{number}.{step}.probability", 0, 1, step=0.1),
+                    probability=round(
+                        trial.suggest_float(f"{number}.{step}.probability", 0, 1, step=0.1), 1
+                    ),
                     strength=trial.suggest_int(f"{number}.{step}.strength", 0, STRENGTHS - 1),
                 )
                 for step in range(_STEPS)
