@@ -14,32 +14,25 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from maskwise.config import Settings
 from maskwise.data.duplicates import find_twins, fingerprint_photos
 from maskwise.data.inputs import labelled_manifest
 from maskwise.data.manifest import read_manifest, write_manifest
 from maskwise.data.split import NO_FOLD, PSEUDO, TEST, TRAIN, split_manifest
-from maskwise.data.targets import class_codes, task_codes
 from maskwise.errors import ManifestError, RunError, SettingsError, listed
-from maskwise.evaluation.evaluate import Answered, answer_rows
-from maskwise.evaluation.metrics import confusion_matrix, macro_f1
-from maskwise.evaluation.scores import evaluation_scores
-from maskwise.evaluation.tables import class_columns
-from maskwise.labels import NUM_CLASSES, TASKS, UNKNOWN
-from maskwise.models.ensemble import EnsembleInfo, load_classifier, save_ensemble
-from maskwise.models.probabilities import Probabilities, expected_ages
+from maskwise.experiments.fold_answers import FoldScores, answer_fold, score_folds
+from maskwise.labels import TASKS
+from maskwise.models.ensemble import EnsembleInfo, save_ensemble
 from maskwise.models.votes import equal_vote
+from maskwise.prediction.members import OUT_OF_FOLD
 from maskwise.settings import check_settings, write_settings
-from maskwise.storage import replacing, write_json
+from maskwise.storage import write_json
 from maskwise.training.observer import Observer
 from maskwise.training.run import RunSummary, train
 
@@ -48,20 +41,10 @@ _ORIGIN: Final = "origin.json"
 
 
 @dataclass(frozen=True)
-class FoldsSummary:
+class FoldsSummary(FoldScores):
     """How a cross-validation ended."""
 
     folder: str
-    scores: dict[str, float | None]
-    """Macro-F1 of each fold's people, by the model of the last epoch; None where nobody has all
-    three labels, here and below."""
-    mean: float | None
-    deviation: float | None
-    macro_f1: float | None
-    """Of all people at once, each answered out of fold."""
-    interval: tuple[float, float] | None
-    """95 %, from bootstrap samples of people; None where nobody has all three labels."""
-    tasks: dict[str, float]
     best_epochs: list[int]
     epochs: int
     """For a last training on everybody: the mean of the folds' best."""
@@ -103,14 +86,20 @@ def cross_validate(
     frame = read_manifest(manifest, settings.labels.task_boundaries)
     for fold in map(str, range(folds)):
         observer.noted(f"answering fold {fold}")
-        parts.append(_answers(frame, out, settings, fold))
+        parts.append(answer_fold(frame, out / f"fold-{fold}" / "last", settings, fold))
     epochs = max(1, round(sum(best) / len(best)))
-    summary = _summary(frame, parts, settings, out, best, epochs)
+    summary = FoldsSummary(
+        **asdict(score_folds(frame, parts, settings, out / OUT_OF_FOLD)),
+        folder=str(out),
+        best_epochs=best,
+        epochs=epochs,
+        held_out=int((frame["fold"] == TEST).sum()),
+    )
     _write_ensemble(out, folds, settings, summary)
     if refit:
         observer.noted(f"everybody, for {epochs} epochs")
         train(manifest, out / "refit", refit_settings(settings, epochs), observer, resume=True)
-        summary = FoldsSummary(**{**asdict(summary), "refit": str(out / "refit")})
+        summary = replace(summary, refit=str(out / "refit"))
     write_json(out / _FILE, asdict(summary))
     return summary
 
@@ -219,75 +208,6 @@ def _fold_run(
     return train(
         manifest, out / f"fold-{fold}", fold_settings(settings, fold), observer, resume=True
     )
-
-
-@dataclass(frozen=True)
-class _Part:
-    """The answers for the people of a fold."""
-
-    rows: list[int]
-    answered: Answered
-    ages: NDArray[np.float64]
-
-
-def _answers(frame: pl.DataFrame, out: Path, settings: Settings, fold: str) -> _Part:
-    model = load_classifier(out / f"fold-{fold}" / "last", partly=True)
-    rows = np.flatnonzero((frame["fold"] == fold).to_numpy())
-    answered = answer_rows(
-        model, frame[rows], settings.cache, settings.train.device, settings.faces.folder
-    )
-    ages = expected_ages(answered.probabilities, model.mean_ages)
-    return _Part(rows.tolist(), answered, ages)
-
-
-def _summary(
-    frame: pl.DataFrame,
-    parts: Sequence[_Part],
-    settings: Settings,
-    out: Path,
-    best: list[int],
-    epochs: int,
-) -> FoldsSummary:
-    rows = np.concatenate([part.rows for part in parts])
-    found = Probabilities.concatenate(part.answered.probabilities for part in parts)
-    answers = np.concatenate([part.answered.classes for part in parts])
-    ages = np.concatenate([part.ages for part in parts])
-    asked, tasks = frame[rows], settings.model.tasks
-    scores = evaluation_scores(asked, settings.labels, found, answers, ages, answered=tasks)
-    truth = class_codes(task_codes(asked, settings.labels))
-    _write_answers(out / "oof.csv", asked, truth, answers, found)
-    ends = np.cumsum([len(part.rows) for part in parts])[:-1]
-    each = [
-        macro_f1(confusion_matrix(*pair, NUM_CLASSES)) if (pair[0] != UNKNOWN).any() else None
-        for pair in zip(np.split(truth, ends), np.split(answers, ends), strict=True)
-    ]
-    known = [score for score in each if score is not None]
-    return FoldsSummary(
-        folder=str(out),
-        scores={f"fold {number}": score for number, score in enumerate(each)},
-        mean=float(np.mean(known)) if known else None,
-        deviation=float(np.std(known, ddof=1)) if len(known) > 1 else None,
-        macro_f1=scores["classes"]["macro_f1"] if known else None,
-        interval=scores["classes"]["macro_f1_interval"],
-        tasks={task: scores["tasks"][task]["macro_f1"] for task in tasks},
-        best_epochs=best,
-        epochs=epochs,
-        held_out=int((frame["fold"] == TEST).sum()),
-    )
-
-
-def _write_answers(
-    path: Path,
-    asked: pl.DataFrame,
-    truth: NDArray[np.int64],
-    answers: NDArray[np.int64],
-    found: Probabilities,
-) -> None:
-    table = asked.select("photo", "box", "fold").with_columns(
-        truth=pl.Series(truth).replace(UNKNOWN, None), ans=pl.Series(answers)
-    )
-    with replacing(path) as temporary:
-        table.with_columns(**class_columns(found.joint)).write_csv(temporary)
 
 
 def _write_ensemble(out: Path, folds: int, settings: Settings, summary: FoldsSummary) -> None:
