@@ -46,7 +46,7 @@ def test_run_folder_holds_what_the_docs_say(
     names = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
     files = {f"{folder}/{file}" for folder in ("best", "last") for file in (
         "README.md", "model.json", "model.safetensors")}  # fmt: skip
-    files |= {"run.json", "settings.yaml", "metrics.jsonl", "last/training.safetensors"}
+    files |= {"run.json", "settings.yaml", "metrics.jsonl", "last/training.safetensors", ".lock"}
     assert {name for name in names if not name.startswith("tensorboard/")} == files
     assert any(name.startswith("tensorboard/events") for name in names)
     settings = yaml.safe_load((run / "settings.yaml").read_text())

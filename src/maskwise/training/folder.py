@@ -9,6 +9,7 @@
         tensorboard/    figures and pictures; beside it those of other trackers
         best/           the model of the best epoch (model.safetensors, model.json, README.md)
         last/           the model of the last epoch, and training.safetensors to resume from
+        .lock           held by the process that trains
 """
 
 import json
