@@ -34,6 +34,11 @@ def test_one_command_trains_and_joins_three_networks(
     summary = json.loads(invoke("train", manifest, *words, "--out", run, "--json"))
     assert summary["metrics"]["macro_f1"] == summary["best_score"]
     joined = load_file(run / "best" / "model.safetensors")
+    look = json.loads(invoke("train", manifest, *words, "--dry-run", "--out", run, "--json"))
+    weights = [value.numel() for name, value in joined.items() if "running_" not in name]
+    counters = sum(name.endswith("num_batches_tracked") for name in joined)
+    # it looks at the network of ages for all three, whose heads differ by a few weights
+    assert look["parameters"] == pytest.approx(sum(weights) - counters, rel=0.01)
     for task in TASKS:
         part = load_file(run / task / "best" / "model.safetensors")
         assert {f"tasks.{task}.{key}" for key in part} <= joined.keys()
