@@ -20,6 +20,7 @@ CLASS_COLUMNS: Final = [f"p{number}" for number in range(NUM_CLASSES)]
 _WORD_COLUMNS: Final = {task: [f"p_{word}" for word in words] for task, words in TASKS.items()}
 _ID_COLUMNS: Final = ("ImageID", "photo")
 _ANSWER: Final = "ans"
+_CLASSES: Final = {str(number): number for number in range(NUM_CLASSES)}
 _SLACK: Final = 1e-3
 """How far from 1 the probabilities of a row may sum: they are rounded in files."""
 
@@ -81,8 +82,12 @@ def read_probabilities(path: Path) -> ProbabilityTable:
 
 def _answers(rows: Sequence[tuple[int, dict[str, str]]]) -> NDArray[np.int64]:
     """Return the class of each row, `UNKNOWN` where it is none."""
-    known = {str(number): number for number in range(NUM_CLASSES)}
-    return np.array([known.get((row[_ANSWER] or "").strip(), UNKNOWN) for _, row in rows])
+    return np.array([parse_class(row[_ANSWER]) for _, row in rows])
+
+
+def parse_class(text: str | None) -> int:
+    """Return the class 0..17 that a cell holds, `UNKNOWN` where it holds none."""
+    return _CLASSES.get((text or "").strip(), UNKNOWN)
 
 
 def photo_id(photo: str, box: str | None) -> str:

@@ -16,12 +16,12 @@ from maskwise.data.duplicates import find_twins, fingerprint_photos
 from maskwise.data.targets import class_codes, task_codes
 from maskwise.errors import ManifestError, listed
 from maskwise.evaluation.metrics import accuracy, confusion_matrix, f1_scores, macro_f1
+from maskwise.evaluation.tables import parse_class
 from maskwise.labels import NUM_CLASSES, TASKS, UNKNOWN, class_names, decode_class
 from maskwise.storage import write_csv
 
 ID, ANSWER = "ImageID", "ans"
 _SHOWN: Final = 5
-_CLASSES: Final = {str(number) for number in range(NUM_CLASSES)}
 
 
 @dataclass(frozen=True)
@@ -118,11 +118,12 @@ def read_answers(path: Path) -> dict[str, int]:
     problems = [f"{name} stands in {n} rows" for name, n in _repeated([r[ID] for _, r in rows])]
     answers: dict[str, int] = {}
     for line, row in rows:
-        text = (row[ANSWER] or "").strip()
-        if text not in _CLASSES:
+        answer = parse_class(row[ANSWER])
+        if answer == UNKNOWN:
+            text = (row[ANSWER] or "").strip()
             problems.append(f"row {line}: {ANSWER} {text[:20]!r} is no class from 0 to 17")
             continue
-        answers[row[ID]] = int(text)
+        answers[row[ID]] = answer
     if problems:
         raise ManifestError(f"{path}: {len(problems)} problem(s):\n{listed(problems)}")
     return answers
