@@ -1,6 +1,11 @@
 """Runs commands of Maskwise, as from a shell."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 from typer.testing import CliRunner
@@ -23,3 +28,24 @@ def refused(*words: object) -> str:
     assert result.exit_code != 0
     error = result.exception
     return str(error) if isinstance(error, MaskwiseError) else result.output
+
+
+def wait_for(seen: Callable[[], object], seconds: float = 90) -> None:
+    """Wait until something is so."""
+    for _ in range(int(seconds * 20)):
+        if seen():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it took too long")
+
+
+def kill_when(seen: Callable[[], object], *words: object) -> None:
+    """Run a command as a process of its own, and kill it as soon as something is so."""
+    command = [sys.executable, "-m", "maskwise", *map(str, words)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        wait_for(lambda: seen() or process.poll() is not None)
+    finally:
+        process.kill()
+        told = process.communicate()[1].decode()
+    assert process.returncode == -signal.SIGKILL, told

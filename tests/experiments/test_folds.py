@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from commands import invoke, refused
+from commands import invoke, kill_when, refused
 from conftest import read_rows, write_set
 from maskwise.cli import app
 from maskwise.config import Settings
@@ -91,6 +91,29 @@ def test_a_cross_validation_that_was_stopped_goes_on(
     other = [*words[:-1], 3, "--resume"]
     assert "begun with another folds" in refused(*other)
     assert "begun with other settings" in refused(*words, "optim.lr=0.5", "--resume")
+
+
+def test_a_killed_cross_validation_ends_as_one_that_was_not(
+    manifest: Path, tmp_path: Path, tiny: list[str]
+) -> None:
+    # a checkpoint in mid-epoch, so that it goes on from there
+    words = ["train", manifest, *tiny, "train.epochs=12", "train.checkpoint_steps=1",
+             "track.pictures=0", "track.mistakes=0", "--folds", 2, "--out"]  # fmt: skip
+    whole = invoke(*words, tmp_path / "whole")
+    figures = tmp_path / "killed" / "fold-1" / "metrics.jsonl"
+    kill_when(
+        lambda: figures.is_file() and len(figures.read_text().splitlines()) > 2,
+        *words,
+        tmp_path / "killed",
+    )
+    assert 2 < len(figures.read_text().splitlines()) < 12
+    assert not (tmp_path / "killed" / "oof.csv").exists()
+    summary = invoke(*words, tmp_path / "killed", "--resume")
+    epochs = [json.loads(line)["epoch"] for line in figures.read_text().splitlines()]
+    assert epochs == list(range(1, 13))
+    assert summary == whole | {"folder": str(tmp_path / "killed")}
+    oof = [(tmp_path / name / "oof.csv").read_text() for name in ("whole", "killed")]
+    assert oof[0] == oof[1]
 
 
 def test_no_fold_chooses_how_its_model_is_trained(

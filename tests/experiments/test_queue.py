@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import yaml
 from filelock import FileLock
 from typer.testing import CliRunner
 
+from commands import wait_for
 from conftest import TINY, write_set
 from maskwise.cli import app
 from maskwise.errors import RunError, StorageError
@@ -123,14 +123,6 @@ def test_one_queue_works_in_a_folder(tmp_path: Path) -> None:
         Queue(tmp_path / "q", None, [""], lambda _: None).work(watch=False)
 
 
-def _wait_for(seen: Any, seconds: float = 90) -> None:
-    for _ in range(int(seconds * 10)):
-        if seen():
-            return
-        time.sleep(0.1)
-    raise AssertionError("it took too long")
-
-
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_queue_goes_on_where_it_was(
     manifest: Path, tmp_path: Path, how: signal.Signals
@@ -140,7 +132,7 @@ def test_a_killed_queue_goes_on_where_it_was(
         "track.pictures=0", "track.mistakes=0", manifest=str(manifest))  # fmt: skip
     words = [sys.executable, "-m", "maskwise", "queue", str(place)]
     process = subprocess.Popen(words, stderr=subprocess.PIPE)
-    _wait_for((run / "last" / "training.safetensors").is_file)
+    wait_for((run / "last" / "training.safetensors").is_file)
     noted = json.loads((place / "running" / ".long.process").read_text())
     process.send_signal(how)
     process.communicate(timeout=60)

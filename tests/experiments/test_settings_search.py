@@ -13,6 +13,7 @@ import yaml
 from filelock import FileLock
 from typer.testing import CliRunner
 
+from commands import invoke, kill_when
 from conftest import TINY, write_set
 from maskwise.cli import app
 from maskwise.config import Settings
@@ -108,6 +109,22 @@ def test_a_space_is_trained_and_scored(tmp_path: Path) -> None:
     run = ["train", str(manifest), "--recipe", found["recipe"],
            f"cache.folder={tmp_path / 'cache'}", "--out", str(tmp_path / "run")]  # fmt: skip
     assert CliRunner().invoke(app, run).exit_code == 0
+
+
+def test_a_killed_search_goes_on(tmp_path: Path) -> None:
+    manifest, out = write_set(tmp_path / "data", train=36, val=6), tmp_path / "out"
+    space = tmp_path / "space.yaml"
+    space.write_text("optim.lr: {low: 0.0001, high: 0.01}\n")
+    words = ["search", manifest, *TINY, f"cache.folder={tmp_path / 'cache'}", "train.epochs=4",
+             "--space", space, "--out", out, "--trials", 3]  # fmt: skip
+    kill_when((out / "trial-1" / "last" / "training.safetensors").is_file, *words)
+    study = optuna.load_study(storage=f"sqlite:///{out / 'study.db'}", study_name=None)
+    first = study.trials[0]
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "RUNNING"]
+    assert invoke(*words)["trials"] == 3
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", *["COMPLETE"] * 2]
+    assert (study.trials[0].value, study.trials[0].params) == (first.value, first.params)
+    assert not list(out.glob("trial-*"))
 
 
 def test_wrong_spaces_are_refused_all_at_once(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import optuna
 import polars as pl
 from filelock import FileLock, Timeout
+from optuna.trial import TrialState
 
 from maskwise.config import Settings, TrainSettings
 from maskwise.data.duplicates import find_twins, fingerprint_photos
@@ -25,7 +26,7 @@ from maskwise.training.run import train
 _INNER_SHARE: Final = 0.25
 """Of the training people, who score the trials."""
 _TERMS: Final = "terms"
-FINISHED: Final = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+FINISHED: Final = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 def search_terms(manifest: Path, settings: Settings, **others: Any) -> dict[str, Any]:
@@ -65,17 +66,21 @@ def begin_study(
         )
         if frame is not None:
             write_manifest(frame, inner)
-        _remove_stopped(out)
+        _end_stopped(out, study)
     return study
 
 
-def _remove_stopped(out: Path) -> None:
-    """Remove the runs of trials that no process trains any more."""
+def _end_stopped(out: Path, study: optuna.Study) -> None:
+    """Remove the runs of trials that no process trains any more, and note that they failed."""
+    running = {trial.number for trial in study.trials if trial.state == TrialState.RUNNING}
     for folder in out.glob("trial-*/"):
         lock = FileLock(folder / LOCK)
         with suppress(Timeout, FileNotFoundError), lock.acquire(timeout=0):
             shutil.rmtree(folder, ignore_errors=True)
             folder.with_suffix(".yaml").unlink(missing_ok=True)
+            number = folder.name.removeprefix("trial-")
+            if number.isdecimal() and int(number) in running:
+                study.tell(int(number), state=TrialState.FAIL)
 
 
 def open_study(
@@ -112,7 +117,7 @@ def open_study(
             f"the study in {storage} was begun with other {' and '.join(changed)}; name another"
         )
     # a search that goes on must not draw again what it drew, nor what another process draws
-    others = any(trial.state == optuna.trial.TrialState.RUNNING for trial in study.trials)
+    others = any(trial.state == TrialState.RUNNING for trial in study.trials)
     drawn = training.seed + len(study.trials) + (os.getpid() if others else 0)
     study.sampler = optuna.samplers.TPESampler(seed=drawn, constant_liar=True)
     return study
