@@ -92,6 +92,21 @@ def test_greedy_selection_is_no_worse_than_its_best_member_and_leaves_noise_out(
     assert whole >= max(tried) - 0.01
 
 
+def test_greedy_selection_ends_with_its_best_round() -> None:
+    data = known((1.2, 1.3, 1.4))
+    total, rounds = np.zeros((COUNT, NUM_CLASSES)), []
+    for _ in range(30):
+        tried = [
+            f1_score(data.truth, (total + member.joint).argmax(axis=1), average="macro")
+            for member in data.members
+        ]
+        total += data.members[int(np.argmax(tried))].joint
+        rounds.append(max(tried))
+    assert rounds[-1] < max(rounds)
+    found = count_votes(data.members, find_vote(data, "soft", "greedy"))
+    assert score(found, data.truth) == pytest.approx(max(rounds))
+
+
 def test_a_stack_equals_scikit_learn() -> None:
     data = known()
     vote = find_vote(data, "stack", "equal")

@@ -78,6 +78,14 @@ def test_an_ensemble_answers_like_its_members_together(place: Path, tmp_path: Pa
     # the oof file of an ensemble serves a later one
     table = read_probabilities(out / "oof.csv")
     np.testing.assert_allclose(table.probabilities.joint, expected, atol=1e-5)
+    words = ["ensemble", out, place / "one", "--on", place / "data" / "manifest.csv", "--out"]
+    known = invoke(*words, tmp_path / "later")["members"]["both"]["macro_f1"]
+    assert known == pytest.approx(summary["crossed"])
+    # another fold is answered by the model itself
+    named = invoke(*words, tmp_path / "named", "--fold", "train")["members"]["both"]["macro_f1"]
+    trained = invoke("evaluate", out, words[4], "--out", tmp_path / "t", "--fold", "train")
+    assert named == pytest.approx(trained["classes"]["macro_f1"])
+    assert named != pytest.approx(known)
     record = json.loads((out / "ensemble.json").read_text())
     weights = {task: [1, 1, 1] for task in record["vote"]["weights"]}
     for changed, message in (

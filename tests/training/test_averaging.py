@@ -27,14 +27,15 @@ def test_means_of_weights_keep_their_kind() -> None:
     assert (mean["h"].dtype, mean["h"].tolist()) == (torch.float16, [1.5, 1.5])
 
 
-def test_statistics_are_those_of_all_photos() -> None:
+@pytest.mark.parametrize("training", [False, True])
+def test_statistics_are_those_of_all_photos(training: bool) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4, momentum=0.3), nn.Dropout(0.5))
     norm = model[1]
     assert isinstance(norm, nn.BatchNorm2d)
     norm.running_mean += 7  # type: ignore[operator] # a tensor
     photos = torch.rand(24, 3, 5, 5)
-    model.eval()
+    model.train(training)
     estimate_statistics(model, [photos[:10], photos[10:20], photos[20:]])
     seen = model[0](photos)
     torch.testing.assert_close(norm.running_mean, seen.mean(dim=(0, 2, 3)))
@@ -42,8 +43,7 @@ def test_statistics_are_those_of_all_photos() -> None:
     expected = (within * torch.tensor([10, 10, 4])[:, None]).sum(dim=0) / 24
     torch.testing.assert_close(norm.running_var, expected)
     assert norm.momentum == 0.3
-    assert not model.training
-    assert not norm.training
+    assert [module.training for module in model.modules()] == [training] * 4
 
 
 def test_statistics_come_from_batches_of_a_mixed_order() -> None:

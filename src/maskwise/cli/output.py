@@ -4,10 +4,10 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-_T = TypeVar("_T")
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a manifest that is there.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
@@ -124,13 +123,6 @@ def photo_bar(what: str, total: int | None) -> "Iterator[Callable[[int], None]]"
     with photo_progress(console()) as progress:
         task = progress.add_task(what, total=total)
         yield lambda photos: progress.advance(task, photos)
-
-
-def advancing(items: "Iterable[_T]", advance: "Callable[[int], None]") -> "Iterator[_T]":
-    """Yield items, and advance a bar by one with each."""
-    for item in items:
-        advance(1)
-        yield item
 
 
 def output_folder() -> Path | None:

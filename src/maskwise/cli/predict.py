@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from maskwise.cli.answering import answered, load_predictor
 from maskwise.cli.output import (
     AsJson,
     Detectors,
@@ -14,11 +15,8 @@ from maskwise.cli.output import (
     Run,
     ViewsName,
     ViewsVote,
-    advancing,
     output_folder,
-    photo_bar,
     print_json,
-    processes,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +48,6 @@ def predict(
     Photos that cannot be read get a row with the error, and exit code 2 at the end.
     """
     from maskwise.data.inputs import evaluation_photos, find_photos
-    from maskwise.prediction.predictor import Predictor
     from maskwise.settings import path_or_variable
 
     run = path_or_variable(run, "SM_CHANNEL_MODEL", "the run folder")
@@ -58,16 +55,12 @@ def predict(
         default = path_or_variable(None, "SM_CHANNEL_EVAL", "the photos")
         photos = [evaluation_photos(default)]
     found = find_photos(photos, folder)
-    predictor = Predictor.load(run, device, detectors, views, views_vote)
-    if predictor.looks > 1:
-        typer.echo(f"{predictor.looks} networks' looks at each photo", err=True)
+    predictor = load_predictor(run, device, detectors, views, views_vote)
     refs = [photo for _, photo in found]
     names = [name for name, _ in found]
     output = output_folder()
     out = out or (output / "predictions.csv" if output else None)
-    with photo_bar("predicting", len(refs)) as advance:
-        answers = advancing(predictor.predict_files(refs, names, processes(workers)), advance)
-        summary = _write_answers(answers, out, as_json)
+    summary = _write_answers(answered(predictor, refs, names, workers), out, as_json)
     if as_json and out:
         print_json(summary)
     if summary["no_face"]:

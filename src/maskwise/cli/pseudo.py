@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from maskwise.cli.answering import answered, load_predictor
 from maskwise.cli.output import (
     AsJson,
     Detectors,
@@ -12,14 +13,10 @@ from maskwise.cli.output import (
     Force,
     ViewsName,
     ViewsVote,
-    advancing,
     keep_existing,
-    note_boundaries,
-    photo_bar,
     print_json,
     print_pairs,
     print_table,
-    processes,
 )
 
 
@@ -57,17 +54,14 @@ def pseudo(
     from maskwise.data.inputs import find_photos
     from maskwise.data.manifest import write_manifest
     from maskwise.errors import ManifestError
-    from maskwise.prediction.predictor import Predictor
     from maskwise.prediction.pseudo import pseudo_manifest
 
     keep_existing(out, force)
     found = find_photos(photos, folder)
-    predictor = Predictor.load(model, device, detectors, views, views_vote)
-    note_boundaries(predictor.classifier.boundaries)
+    predictor = load_predictor(model, device, detectors, views, views_vote)
     names, refs = [name for name, _ in found], [photo for _, photo in found]
-    with photo_bar("answering", len(refs)) as advance:
-        answers = advancing(predictor.predict_files(refs, names, processes(workers)), advance)
-        made = pseudo_manifest(answers, refs, min_confidence, per_class, round_number)
+    answers = answered(predictor, refs, names, workers)
+    made = pseudo_manifest(answers, refs, min_confidence, per_class, round_number)
     if made.frame.is_empty():
         raise ManifestError(
             f"the model is not so sure ({min_confidence:g}) of any of the {made.answered} photos"

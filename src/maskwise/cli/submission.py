@@ -5,16 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from maskwise.cli.answering import answered, load_predictor
 from maskwise.cli.output import (
     AsJson,
     Detectors,
     Device,
     ViewsName,
     ViewsVote,
-    advancing,
     console,
-    note_boundaries,
-    photo_bar,
     print_json,
     print_pairs,
     print_table,
@@ -63,9 +61,7 @@ def submit(
     if source.suffix == ".csv":
         found, answers = _from_file(source, asked)
     else:
-        found, answers = _from_model(
-            source, asked, device, detectors, views, views_vote, processes(workers)
-        )
+        found, answers = _from_model(source, asked, device, detectors, views, views_vote, workers)
     write_submission(out / "submission.csv", asked.ids, answers)
     write_probabilities(out / "probabilities.csv", asked.ids, found, answers)
     result = {"submission": str(out / "submission.csv"), "photos": len(answers)}
@@ -106,15 +102,12 @@ def _from_model(
     from maskwise.data.frames import PhotoRef
     from maskwise.errors import ManifestError, listed
     from maskwise.models.probabilities import Probabilities
-    from maskwise.prediction.predictor import Predictor
     from maskwise.prediction.submission import check_photos
 
     check_photos(asked)
-    predictor = Predictor.load(source, device, detectors, views, views_vote)
-    note_boundaries(predictor.classifier.boundaries)
+    predictor = load_predictor(source, device, detectors, views, views_vote)
     refs = [PhotoRef(str(photo)) for photo in asked.photos]
-    with photo_bar("answering", len(refs)) as advance:
-        answers = list(advancing(predictor.predict_files(refs, asked.ids, workers), advance))
+    answers = list(answered(predictor, refs, asked.ids, workers))
     errors = [answer.error for answer in answers if answer.error]
     if errors:
         raise ManifestError(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from maskwise.errors import ManifestError, RunError, SettingsError, listed
-from maskwise.evaluation.tables import ProbabilityTable, read_probabilities, write_probabilities
+from maskwise.evaluation.tables import ProbabilityTable, write_probabilities
 from maskwise.labels import TASKS
 from maskwise.models.ensemble import EnsembleInfo, save_ensemble
 from maskwise.models.probabilities import Probabilities
@@ -75,10 +75,10 @@ def make_ensemble(
     # found anew for each group of people, so that a later vote or decision may be found on it
     crossed = crossed_answers(known[0], wished) if known else None
     summary = _summary(members, out, vote, known[0] if known else None, crossed)
-    if all(member.classifier for member in members):
+    tables = [m.answers for m in members if isinstance(m.answers, ProbabilityTable)]
+    if not tables:
         _save_models(members, out, vote, summary)
     else:
-        tables = [member.table or read_probabilities(member.path) for member in members]
         ids = common_ids(members, tables)
         found = count_votes([in_order(table, ids) for table in tables], vote)
         write_probabilities(out / "probabilities.csv", ids, found)

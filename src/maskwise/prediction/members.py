@@ -30,10 +30,13 @@ class Member:
 
     name: str
     path: Path
-    classifier: Classifier | None
-    """None of a file."""
-    table: ProbabilityTable | None = None
-    """What a file holds."""
+    answers: Classifier | ProbabilityTable
+    """The model, or what the file holds."""
+
+    @property
+    def classifier(self) -> Classifier | None:
+        """The model; None of a file."""
+        return None if isinstance(self.answers, ProbabilityTable) else self.answers
 
     @property
     def tasks(self) -> Sequence[str]:
@@ -57,7 +60,7 @@ def open_members(paths: Sequence[Path]) -> list[Member]:
     for name, path in zip(_names(paths), paths, strict=True):
         try:
             if path.suffix == ".csv":
-                members.append(Member(name, path, None, read_probabilities(path)))
+                members.append(Member(name, path, read_probabilities(path)))
                 continue
             # an ensemble makes its own decision
             classifier = load_classifier(path, partly=True, undecided=True)
@@ -153,8 +156,8 @@ def _out_of_fold(
     detectors: Path | None,
     progress: Callable[[int], None] | None,
 ) -> ProbabilityTable:
-    if member.classifier is None:
-        return member.table or read_probabilities(member.path)
+    if isinstance(member.answers, ProbabilityTable):
+        return member.answers
     if fold is None and (member.path / OUT_OF_FOLD).is_file():
         return read_probabilities(member.path / OUT_OF_FOLD)
     if fold is None and frame["fold"].null_count() == len(frame):
@@ -162,6 +165,6 @@ def _out_of_fold(
             f"the manifest has no folds, so {member.name} may have been trained on its photos; "
             "take the manifest that it was trained with, or --fold all if it saw none of them"
         )
-    rows, _ = choose_fold(frame, fold, member.classifier.val_fold)
-    answered = answer_rows(member.classifier, rows, cache, device, detectors, progress)
+    rows, _ = choose_fold(frame, fold, member.answers.val_fold)
+    answered = answer_rows(member.answers, rows, cache, device, detectors, progress)
     return ProbabilityTable(photo_ids(rows), answered.probabilities)
