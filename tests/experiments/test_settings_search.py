@@ -75,7 +75,7 @@ def test_the_best_of_a_space_is_written_as_a_recipe(
         search(manifest, tmp_path / "out", space, 20)
     found = search(manifest, tmp_path / "out", space, 20)
     assert found.trials == 20
-    assert len(seen) + found.refused == 21
+    assert len(seen) == 21
     assert {settings.train.batch_size for settings in seen} <= {4, 8, 12, 16}
     assert all(1e-4 <= settings.optim.lr <= 1e-1 for settings in seen)
     assert min(settings.optim.lr for settings in seen) < 3e-3  # by orders of magnitude
@@ -208,6 +208,9 @@ def test_a_study_of_another_space_is_refused(
         search(manifest, manifest.parent, space, 1)
     with pytest.raises(SettingsError, match="cannot be opened in nonsense"):
         search(manifest, tmp_path / "other", space, 1, "nonsense://nowhere")
+    space.write_text("loss.task_weights.age_group: {low: 0.5, high: 2.0}\n")
+    with pytest.raises(SettingsError, match=r"(?s)no trial of .*such as: .*task_weights"):
+        search(manifest, tmp_path / "refused", space, 2, model={"head": "single"})
     result = CliRunner().invoke(app, ["search", str(manifest), "--out", str(tmp_path / "x")])
     assert "settings are searched with --space" in result.output
 

@@ -122,6 +122,12 @@ def test_votes_are_found_and_saved(place: Path, tmp_path: Path, words: list[str]
     answers = table.probabilities.joint.argmax(axis=1)
     wanted = f1_score(known, answers, average="macro", labels=np.unique(known))
     assert summary["crossed"] == pytest.approx(wanted)
+    if saved["how"] == "stack":
+        whole = read_probabilities(tmp_path / "s" / "answers.csv")
+        assert set(whole.ids) == set(table.ids)
+        rows = [whole.ids.index(name) for name in table.ids]
+        off = whole.probabilities.joint[rows] - table.probabilities.joint
+        assert (abs(off).max(axis=1) > 1e-6).all()
     assert "name their manifest with --on" in refused(
         "ensemble", place / "one", place / "other", "--out", tmp_path / "f", *words
     )

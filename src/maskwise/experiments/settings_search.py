@@ -14,7 +14,6 @@ from maskwise.errors import DetectorError, MaskwiseError, SettingsError, Storage
 from maskwise.evaluation.search_page import write_search
 from maskwise.experiments.space import Range, Space, read_space, suggested, with_values
 from maskwise.experiments.trials import (
-    FINISHED,
     begin_study,
     finished,
     search_terms,
@@ -25,6 +24,8 @@ from maskwise.training.setup import make_accelerator, prepare_settings
 
 _WRONG: Final = "wrong"
 """What a trial notes whose settings do not go together."""
+_REFUSED: Final = 10
+"""Draws that are refused for each trial that is asked for, before a search gives up."""
 _FEW: Final = 8
 """Trials before importances mean anything."""
 
@@ -43,7 +44,7 @@ class FoundSettings:
     """Trained, or ended early as hopeless."""
     pruned: int
     refused: int
-    """Whose settings do not go together."""
+    """Draws beside these whose settings do not go together."""
     importances: dict[str, float]
     """Share of each setting in what scores differ by; of few trials none."""
     page: str
@@ -97,34 +98,46 @@ def search_settings(
         told(f"trial {trial.number}: score {score:.4f}  {values}")
         return score
 
-    enough = optuna.study.MaxTrialsCallback(trials, states=FINISHED)
-    if finished(study) < trials:
-        study.optimize(objective, callbacks=[enough])
+    def ended(study: optuna.Study, _: object) -> None:
+        if _trained(study) >= trials or len(_refused(study)) >= trials * _REFUSED:
+            study.stop()
+
+    if _trained(study) < trials:
+        study.optimize(objective, callbacks=[ended])
     return _found(study, space, base, out, space_file)
+
+
+def _refused(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """Return the draws whose settings do not go together."""
+    return [trial for trial in study.get_trials(deepcopy=False) if _WRONG in trial.user_attrs]
+
+
+def _trained(study: optuna.Study) -> int:
+    """Return how many trials were trained, or ended early as hopeless."""
+    return finished(study) - len(_refused(study))
 
 
 def _found(
     study: optuna.Study, space: Space, base: Settings, out: Path, space_file: Path
 ) -> FoundSettings:
     complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-    refused = [trial for trial in study.get_trials(deepcopy=False) if _WRONG in trial.user_attrs]
+    refused = _refused(study)
     if not complete:
         wrong = refused[0].user_attrs[_WRONG] if refused else "none was finished"
         raise SettingsError(f"no trial of {space_file} could be trained, such as: {wrong}")
     best = study.best_trial
     values = suggested(best, space)
     recipe = out / "best.yaml"
-    _write_recipe(recipe, with_values(base, values), float(best.value or 0), finished(study))
+    _write_recipe(recipe, with_values(base, values), float(best.value or 0), _trained(study))
     importances = _importances(study, len(complete), space)
     page = out / "search.html"
     history = [(trial.number, float(trial.value or 0)) for trial in complete]
-    pruned = finished(study) - len(complete) - len(refused)
     found = FoundSettings(
         str(recipe),
         float(best.value or 0),
         values,
-        finished(study),
-        pruned,
+        _trained(study),
+        _trained(study) - len(complete),
         len(refused),
         importances,
         str(page),
