@@ -131,10 +131,15 @@ def test_near_duplicates_of_labelled_photos_take_their_labels(
         pictures[name] = coarse.resize((96, 96), Image.Resampling.BICUBIC)
         pictures[name].save(folder / f"{name}.png")
     pictures["near"].save(asked / "images" / "d.png", format="JPEG", quality=60)
+    for name, darker in (("before", 4), ("later", 5)):  # near, too, but not the nearest
+        pictures["near"].point(lambda value, by=darker: max(value - by, 0)).save(
+            folder / f"{name}.png"
+        )
     pictures["two"].save(asked / "images" / "f.png")
     lines = ["photo,person,mask,gender,age,age_group,box,source,fold",
              "one.png,p1,wear,male,20,,,s,", "two.png,p2,wear,,20,,,s,",
-             "near.png,p3,not_wear,female,70,,,s,"]  # fmt: skip
+             "before.png,p3,wear,female,70,,,s,", "near.png,p3,not_wear,female,70,,,s,",
+             "later.png,p3,incorrect,female,70,,,s,"]  # fmt: skip
     manifest = folder / "manifest.csv"
     manifest.write_text("\n".join(lines) + "\n")
     out = tmp_path / "out"
