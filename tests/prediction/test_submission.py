@@ -60,8 +60,12 @@ def test_a_submission_keeps_the_order_of_the_listing(
     turned = tmp_path / "turned.csv"
     shares.reverse().write_csv(turned)
     invoke("submit", turned, asked / "info.csv", "--out", tmp_path / "again")
-    again = (tmp_path / "again" / "submission.csv").read_text()
-    assert again == (out / "submission.csv").read_text()
+    again = tmp_path / "again"
+    assert (again / "submission.csv").read_text() == (out / "submission.csv").read_text()
+    same = pl.read_csv(again / "probabilities.csv")
+    assert same["ImageID"].equals(shares["ImageID"])
+    assert same["p0"].n_unique() == 6
+    np.testing.assert_allclose(same["p0"], shares["p0"], atol=1e-6)
 
 
 def test_answers_of_a_decision_stand_in_both_files(run: Path, asked: Path, tmp_path: Path) -> None:
@@ -135,11 +139,13 @@ def test_near_duplicates_of_labelled_photos_take_their_labels(
         pictures["near"].point(lambda value, by=darker: max(value - by, 0)).save(
             folder / f"{name}.png"
         )
+    shutil.copyfile(asked / "images" / "d.png", folder / "boxed.png")
     pictures["two"].save(asked / "images" / "f.png")
     lines = ["photo,person,mask,gender,age,age_group,box,source,fold",
              "one.png,p1,wear,male,20,,,s,", "two.png,p2,wear,,20,,,s,",
              "before.png,p3,wear,female,70,,,s,", "near.png,p3,not_wear,female,70,,,s,",
-             "later.png,p3,incorrect,female,70,,,s,"]  # fmt: skip
+             "later.png,p3,incorrect,female,70,,,s,",
+             "boxed.png,p3,incorrect,male,70,,0 0 40 40,s,"]  # fmt: skip
     manifest = folder / "manifest.csv"
     manifest.write_text("\n".join(lines) + "\n")
     out = tmp_path / "out"
