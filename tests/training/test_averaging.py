@@ -6,13 +6,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from commands import invoke, refused
 from conftest import write_set
+from maskwise.data.manifest import read_manifest, write_manifest
 from maskwise.models.averaging import estimate_statistics, mean_weights
 from maskwise.training import averaging
 from maskwise.transforms.preprocess import Preprocess
@@ -105,6 +108,16 @@ def test_a_uniform_average_is_the_mean_of_all(runs: list[Path], tmp_path: Path) 
     for run in runs:
         own = invoke("evaluate", run, manifest, "--out", tmp_path / "e")
         assert own["classes"]["macro_f1"] == pytest.approx(found["members"][str(run)])
+    # nothing of the people who validate is in it
+    black = tmp_path / "black.png"
+    Image.new("RGB", (40, 40)).save(black)
+    others = read_manifest(manifest).with_columns(
+        photo=pl.when(pl.col("fold") == "val").then(pl.lit(str(black))).otherwise("photo")
+    )
+    write_manifest(others.unique("photo", maintain_order=True), tmp_path / "others.csv")
+    invoke("average", *runs, "--on", tmp_path / "others.csv", "--out", tmp_path / "again")
+    for name, value in weights(tmp_path / "again").items():
+        torch.testing.assert_close(value, mean[name])
 
 
 def test_a_greedy_average_leaves_out_what_lowers_the_score(
