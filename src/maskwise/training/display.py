@@ -31,6 +31,7 @@ class TrainingDisplay(Observer):
         self._console = console
         self._progress = photo_progress(console)
         self._task: TaskID | None = None
+        self._decoding = False
         self._trackers: list[Tracker] = []
         self._logged = time.monotonic()
         self._step = 0
@@ -55,17 +56,15 @@ class TrainingDisplay(Observer):
 
     def decoded(self, photos: int, total: int) -> None:
         """See `Observer`."""
-        if self._task is None:
-            self._task = self._progress.add_task("decoding", total=total)
+        if not self._decoding:  # nor is it where a bar of an earlier run still stands
+            self._begin("decoding", total)
+            self._decoding = True
         self._advance(photos)
 
     def epoch_started(self, epoch: int, epochs: int, photos: int, done: int) -> None:
         """See `Observer`."""
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-        self._task = self._progress.add_task(
-            f"epoch {epoch}/{epochs}", total=photos, completed=done
-        )
+        self._begin(f"epoch {epoch}/{epochs}", photos, done)
+        self._decoding = False
 
     def step_done(self, photos: int, loss: float, rate: float, step: int) -> None:
         """See `Observer`."""
@@ -89,6 +88,12 @@ class TrainingDisplay(Observer):
         sheet = contact_sheet(tiles, side=_PICTURE_SIDE)
         for tracker in self._trackers:
             tracker.picture(name, sheet, self._step)
+
+    def _begin(self, what: str, total: int, done: int = 0) -> None:
+        """Put a new bar in the place of the last one."""
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(what, total=total, completed=done)
 
     def _advance(self, photos: int) -> None:
         """Move the bar; where there is no screen for one, log a line now and then."""
