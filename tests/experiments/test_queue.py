@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from commands import wait_for
 from conftest import TINY, write_set
 from maskwise.cli import app
 from maskwise.errors import RunError, StorageError
+from maskwise.experiments import queue
 from maskwise.experiments.queue import Queue, Result
 
 
@@ -112,6 +114,27 @@ def test_names_and_tables_that_would_be_mixed_up_are_refused(
     (place / "results.csv").write_text("name,state\none,done\n")
     with pytest.raises(RunError, match=r"results\.csv is damaged"):
         Queue(place, None, [""], lambda _: None).work(watch=False)
+
+
+@pytest.mark.parametrize("devices", ["0,3", ""])
+def test_each_worker_has_a_device(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, devices: str
+) -> None:
+    both, seen = threading.Barrier(2, timeout=60), []
+
+    def stand_in(_words: Any, _log: Path, environment: Any, *_: Any) -> dict[str, Any]:
+        both.wait()  # so that each worker has one of the two
+        seen.append(environment)
+        return {"best_score": 0.5, "metrics": {}, "epochs": 1}
+
+    monkeypatch.setattr(queue, "run_command", stand_in)
+    for name in ("one", "two"):
+        job(tmp_path / "q" / "queue" / f"{name}.yaml", tmp_path, manifest=str(manifest))
+    words = ["queue", str(tmp_path / "q"), "--workers", "2"]
+    result = CliRunner().invoke(app, [*words, *(["--devices", devices] if devices else [])])
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    wanted = [{"CUDA_VISIBLE_DEVICES": name} for name in devices.split(",")]
+    assert sorted(seen, key=str) == (wanted if devices else [None, None])
 
 
 def test_one_queue_works_in_a_folder(tmp_path: Path) -> None:
