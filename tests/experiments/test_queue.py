@@ -1,10 +1,12 @@
 """The queue: one training after another; what is killed goes on, what is wrong fails alone."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +137,25 @@ def test_each_worker_has_a_device(
     assert result.exit_code == 0, result.output + repr(result.exception)
     wanted = [{"CUDA_VISIBLE_DEVICES": name} for name in devices.split(",")]
     assert sorted(seen, key=str) == (wanted if devices else [None, None])
+
+
+def test_the_oldest_file_comes_first_and_what_was_begun_before_it(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def stand_in(words: Any, *_: Any) -> dict[str, Any]:
+        seen.append(Path(words[words.index("--out") + 1]).name)
+        return {"best_score": 0.5, "metrics": {}, "epochs": 1}
+
+    monkeypatch.setattr(queue, "run_command", stand_in)
+    for folder, name, age in (
+        ("queue", "a", 10), ("queue", "b", 30), ("queue", "c", 20), ("running", "d", 0)
+    ):  # fmt: skip
+        path = job(tmp_path / "q" / folder / f"{name}.yaml", tmp_path, manifest=str(manifest))
+        os.utime(path, (time.time() - age,) * 2)
+    Queue(tmp_path / "q", None, [""], lambda _: None).work(watch=False)
+    assert seen == ["d", "b", "c", "a"]
 
 
 def test_one_queue_works_in_a_folder(tmp_path: Path) -> None:
