@@ -28,9 +28,9 @@ from maskwise.data.manifest import manifest_from_rows, read_manifest, write_mani
 from maskwise.errors import DetectorError, MaskwiseError
 from maskwise.evaluation import evaluate as evaluation
 from maskwise.labels import MaskState
-from maskwise.models.classifier import NetworkClassifier
 from maskwise.models.ensemble import load_classifier
 from maskwise.models.inference import model_probabilities
+from maskwise.models.network_classifier import NetworkClassifier
 from maskwise.prediction.predictor import Predictor
 from maskwise.training import prepare, step, validate
 from maskwise.transforms.decode import decode_photo
@@ -143,7 +143,7 @@ class Seen:
         answer = NetworkClassifier.answer
 
         def seen_answer(model: NetworkClassifier, frames: Any, *rest: Any) -> Any:
-            kept.extend(batch.numpy() for batch in frames.values())
+            kept.extend(frames.values())
             return answer(model, frames, *rest)
 
         with pytest.MonkeyPatch.context() as patch:

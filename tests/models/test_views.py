@@ -18,6 +18,7 @@ from maskwise.data.manifest import read_manifest
 from maskwise.errors import SettingsError
 from maskwise.evaluation.tables import CLASS_COLUMNS
 from maskwise.models.ensemble import load_classifier
+from maskwise.models.looks import looks_at
 from maskwise.models.views import Views, movable_changes
 
 FRAMES = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (5, 20, 16, 3), dtype=np.uint8))
@@ -26,7 +27,7 @@ PHOTOS = FRAMES.permute(0, 3, 1, 2).float() / 255
 
 def looks(name: str, frames: torch.Tensor = FRAMES, spare: int = 0) -> list[torch.Tensor]:
     views = Views.named(name)
-    found = list(views.of(frames, spare, None))
+    found = list(looks_at(frames, views, spare, None))
     assert len(found) == views.count
     return found
 
@@ -56,7 +57,7 @@ def test_turns_are_of_five_degrees_either_way() -> None:
     found = looks("8")
     left, right = found[4], found[6]
     # turned the other way and mirrored, a mirrored photo is the same
-    again = list(Views.named("8").of(FRAMES.flip(2).contiguous(), 0, None))
+    again = list(looks_at(FRAMES.flip(2).contiguous(), Views.named("8"), 0, None))
     torch.testing.assert_close(again[6], left.flip(3), rtol=1e-3, atol=1e-3)
     assert not torch.allclose(left, right, atol=0.05)
 
@@ -68,7 +69,7 @@ def test_random_views_follow_from_the_photo_alone() -> None:
     for one, all_ in zip(alone, together, strict=True):
         torch.testing.assert_close(one[0], all_[2])
     assert not torch.equal(together[1], together[2])
-    spared = list(Views.named("random:1").of(FRAMES, 3, AugmentSettings(enabled=False)))
+    spared = list(looks_at(FRAMES, Views.named("random:1"), 3, AugmentSettings(enabled=False)))
     assert all(view.shape == (5, 3, 14, 10) for view in spared)
 
 
@@ -115,9 +116,8 @@ def test_answers_are_the_mean_or_the_vote_of_views(
     key, preprocess = next(iter(model.preprocesses.items()))
     frame = read_manifest(manifest).filter(pl.col("fold") == "val")
     pixels = np.stack([Framer(preprocess).frame(photo).pixels for photo in frame["photo"]])
-    frames = torch.from_numpy(pixels)
-    plain = model.answer({key: frames}, Views()).joint
-    mirrored = model.answer({key: frames.flip(2).contiguous()}, Views()).joint
+    plain = model.answer({key: pixels}, Views()).joint
+    mirrored = model.answer({key: pixels[:, :, ::-1].copy()}, Views()).joint
     np.testing.assert_allclose(told(), plain, atol=1e-5)
     np.testing.assert_allclose(told("--views", "flip"), (plain + mirrored) / 2, atol=1e-5)
     hard = told("--views", "random:3", "--views-vote", "hard")

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import torch
 from numpy.typing import NDArray
 
 from maskwise.config import CacheSettings, LabelSettings
 from maskwise.data.cache import open_frames
-from maskwise.data.frames import FrameSource, photo_refs
+from maskwise.data.frames import photo_refs
 from maskwise.data.framing import Framer
 from maskwise.data.targets import Codes, answered_codes, class_codes
 from maskwise.errors import ManifestError, RunError
@@ -20,11 +19,8 @@ from maskwise.evaluation.scores import evaluation_scores
 from maskwise.evaluation.tables import class_columns
 from maskwise.labels import TASKS, UNKNOWN
 from maskwise.models.classifier import Classifier
-from maskwise.models.inference import choose_device, model_probabilities
-from maskwise.models.network import Network
 from maskwise.models.probabilities import Probabilities, expected_ages
 from maskwise.models.views import Views
-from maskwise.transforms.preprocess import Preprocess
 
 _BATCH = 128
 _PLAIN = Views()
@@ -108,8 +104,7 @@ def answer_rows(
         RunError: the model gives no numbers.
         DetectorError: the face detector that the model was trained with cannot be had.
     """
-    target = choose_device(device)
-    model.place(target)
+    model.place(device)
     photos = photo_refs(frame)
     framed = {
         key: open_frames(photos, Framer(preprocess, detectors), cache)
@@ -118,29 +113,15 @@ def answer_rows(
     parts = []
     rows = np.array_split(np.arange(len(frame)), -(-len(frame) // _BATCH))
     for batches in zip(*[frames.batches(rows) for frames in framed.values()], strict=True):
-        tensors = [torch.from_numpy(batch).to(target) for batch in batches]
-        parts.append(model.answer(dict(zip(framed, tensors, strict=True)), views))
+        parts.append(model.answer(dict(zip(framed, batches, strict=True)), views))
         if progress:
-            progress(len(tensors[0]))
+            progress(len(batches[0]))
     raw = Probabilities.concatenate(parts)
     if not np.isfinite(raw.joint).all():
         raise RunError("the model gives no numbers: its training went wrong")
     found = model.decision.calibrated(raw)
     missed = np.logical_or.reduce([frames.missed for frames in framed.values()])
     return Answered(found, model.decision.classes(found), model.decision.unsure(found), missed)
-
-
-def answer_frames(
-    model: Network,
-    frames: FrameSource,
-    preprocess: Preprocess,
-    device: torch.device,
-    amp: str = "no",
-) -> Probabilities:
-    """Return a network's probabilities for all frames, in order; there must be at least one."""
-    rows = np.array_split(np.arange(len(frames)), -(-len(frames) // _BATCH))
-    batches = (torch.from_numpy(batch).to(device) for batch in frames.batches(rows))
-    return Probabilities.concatenate(model_probabilities(model, batches, preprocess, amp))
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from maskwise.config.base import wrong_values
 from maskwise.errors import RunError, listed
 from maskwise.labels import TASKS
 from maskwise.models.bundle import find_bundle, load_bundle
-from maskwise.models.classifier import Classifier, EnsembleClassifier, NetworkClassifier
+from maskwise.models.classifier import Classifier, EnsembleClassifier
 from maskwise.models.decision import Decision
+from maskwise.models.network_classifier import NetworkClassifier
 from maskwise.models.votes import Vote
 from maskwise.storage import file_digest, write_json, write_text
 from maskwise.version import __version__

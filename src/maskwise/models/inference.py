@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 
+import numpy as np
 import torch
 
+from maskwise.data.frames import FrameSource
 from maskwise.errors import SettingsError
 from maskwise.labels import TASKS
 from maskwise.models.network import Network
@@ -17,6 +19,7 @@ from maskwise.models.probabilities import Probabilities, unknown_ages
 from maskwise.transforms.network_input import middle, network_input, to_planes
 from maskwise.transforms.preprocess import Preprocess
 
+_BATCH = 128
 _AMP_TYPES = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -54,6 +57,19 @@ def model_probabilities(
                 yield photo_probabilities(model, photos, preprocess, amp)
     finally:
         model.train(was_training)
+
+
+def answer_frames(
+    model: Network,
+    frames: FrameSource,
+    preprocess: Preprocess,
+    device: torch.device,
+    amp: str = "no",
+) -> Probabilities:
+    """Return a network's probabilities for all frames, in order; there must be at least one."""
+    rows = np.array_split(np.arange(len(frames)), -(-len(frames) // _BATCH))
+    batches = (torch.from_numpy(batch).to(device) for batch in frames.batches(rows))
+    return Probabilities.concatenate(model_probabilities(model, batches, preprocess, amp))
 
 
 def photo_probabilities(

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Literal, Self, overload
 
 import numpy as np
-import torch
 from PIL import Image
 
 from maskwise.data.frames import PhotoRef, decode_in_order
@@ -15,7 +14,6 @@ from maskwise.errors import PhotoError
 from maskwise.labels import TASKS, decode_class
 from maskwise.models.classifier import Classifier
 from maskwise.models.ensemble import load_classifier
-from maskwise.models.inference import choose_device
 from maskwise.models.views import Views
 from maskwise.prediction.result import Prediction
 from maskwise.transforms.decode import PhotoLike
@@ -30,7 +28,7 @@ class Predictor:
     def __init__(
         self,
         classifier: Classifier,
-        device: torch.device,
+        device: str = "auto",
         detectors: Path | None = None,
         views: Views = _PLAIN,
     ) -> None:
@@ -40,7 +38,6 @@ class Predictor:
             key: Framer(preprocess, detectors)
             for key, preprocess in classifier.preprocesses.items()
         }
-        self._device = device
         classifier.place(device)
 
     @classmethod
@@ -64,7 +61,7 @@ class Predictor:
         looks = Views.named(views, views_vote)
         classifier = load_classifier(Path(path))
         place = Path(detectors) if detectors else None
-        return cls(classifier, choose_device(device), place, looks)
+        return cls(classifier, device, place, looks)
 
     @property
     def looks(self) -> int:
@@ -141,11 +138,10 @@ class Predictor:
         self, names: Sequence[str], good: Sequence[tuple[int, list[Framed]]]
     ) -> Iterator[tuple[int, Prediction]]:
         """Yield number and answer of the photos that could be framed."""
-        pixels = {
-            key: torch.from_numpy(np.stack([frames[place].pixels for _, frames in good]))
+        batch = {
+            key: np.stack([frames[place].pixels for _, frames in good])
             for place, key in enumerate(self.framers)
         }
-        batch = {key: frames.to(self._device) for key, frames in pixels.items()}
         decision = self.classifier.decision
         found = decision.calibrated(self.classifier.answer(batch, self.views))
         classes, unsure = decision.classes(found), decision.unsure(found)

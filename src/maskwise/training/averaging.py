@@ -18,11 +18,10 @@ from maskwise.data.inputs import labelled_manifest
 from maskwise.data.split import TEST
 from maskwise.data.targets import Codes, answered_codes
 from maskwise.errors import ManifestError, MaskwiseError, RunError, SettingsError, listed
-from maskwise.evaluation.evaluate import answer_frames
 from maskwise.evaluation.scores import validation_scores
 from maskwise.models.averaging import estimate_statistics, mean_weights
 from maskwise.models.bundle import WEIGHTS, ModelInfo, load_bundle, save_bundle
-from maskwise.models.inference import choose_device
+from maskwise.models.inference import answer_frames, choose_device
 from maskwise.models.network import Network
 from maskwise.transforms.augment.augment import Augment
 from maskwise.transforms.augment.draws import draw

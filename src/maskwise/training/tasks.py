@@ -9,10 +9,10 @@ from maskwise.data.cache import open_frames
 from maskwise.data.frames import photo_refs
 from maskwise.data.framing import Framer
 from maskwise.data.targets import task_codes
-from maskwise.evaluation.evaluate import answer_frames
 from maskwise.evaluation.scores import validation_scores
 from maskwise.labels import TASKS
 from maskwise.models.bundle import ModelInfo, load_bundle, save_bundle
+from maskwise.models.inference import answer_frames
 from maskwise.models.network import TaskModels, part_settings
 from maskwise.training.prepare import RunRows
 from maskwise.transforms.network_input import input_channels
