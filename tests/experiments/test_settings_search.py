@@ -132,6 +132,7 @@ def test_wrong_spaces_are_refused_all_at_once(tmp_path: Path) -> None:
     path.write_text(
         "optim.lrr: [1, 2]\n"
         "optim.lr: {low: 1, high: 0.1}\n"
+        "optim.weight_decay: {low: 0.1, high: 0.1}\n"
         "model.head: [multi, singel]\n"
         "train.ema: {low: 0.5, high: 1.5}\n"
         "model.dropout: 0.3\n"
@@ -141,7 +142,8 @@ def test_wrong_spaces_are_refused_all_at_once(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as raised:
         read_space(path, Settings())
     message = str(raised.value)
-    for part in ("did you mean optim.lr?", "low 1 is not below high 0.1", "'singel'",
+    for part in ("did you mean optim.lr?", "low 1 is not below high 0.1", "low 0.1 is not below high 0.1",
+                 "'singel'",
                  "train.ema: 1.5", "expected two choices or more", "log needs low above 0",
                  "schedule.gamma: Field required"):  # fmt: skip
         assert part in message
