@@ -178,6 +178,10 @@ def test_numbers_are_whole_where_the_setting_is(
     search(manifest, tmp_path / "out", space, 5)
     assert any(settings.optim.weight_decay % 1 for settings in seen)
     assert all(isinstance(settings.train.epochs, int) for settings in seen)
+    seen.clear()
+    space.write_text("train.batch_size: {low: 1, high: 256, log: true}")
+    search(manifest, tmp_path / "by-orders", space, 20)
+    assert sum(settings.train.batch_size < 16 for settings in seen) > 5  # a sixteenth else
 
 
 def test_a_wrong_manifest_leaves_no_study_behind(
