@@ -143,7 +143,8 @@ def test_wrong_spaces_are_refused_all_at_once(tmp_path: Path) -> None:
         read_space(path, Settings())
     message = str(raised.value)
     for part in ("did you mean optim.lr?", "low 1 is not below high 0.1",
-                 "low 0.1 is not below high 0.1", "'singel'", "train.ema: 1.5", "expected two choices or more", "log needs low above 0",
+                 "low 0.1 is not below high 0.1", "'singel'", "train.ema: 1.5",
+                 "expected two choices or more", "log needs low above 0",
                  "schedule.gamma: Field required"):  # fmt: skip
         assert part in message
     path.write_text("[1, 2]")
