@@ -11,6 +11,7 @@ from maskwise.cli.decide import decide
 from maskwise.cli.demo import demo
 from maskwise.cli.ensemble import ensemble
 from maskwise.cli.evaluate import evaluate
+from maskwise.cli.export import export
 from maskwise.cli.predict import predict
 from maskwise.cli.pseudo import pseudo
 from maskwise.cli.queue import queue
@@ -26,6 +27,7 @@ _EXTRAS = {
     "pytorch_optimizer": "train",
     "psutil": "train",
     "optuna": "search",
+    **dict.fromkeys(("onnx", "onnxscript"), "export"),
     "sklearn": "train",
 }
 """Library -> the extra that installs it."""
@@ -50,6 +52,7 @@ app.command()(ensemble)
 app.command()(average)
 app.command()(queue)
 app.command()(decide)
+app.command()(export)
 app.command()(pseudo)
 app.command()(submit)
 app.command()(score)

@@ -54,8 +54,9 @@ def evaluate(
 
     run = path_or_variable(run, "SM_CHANNEL_MODEL", "the run folder")
     source = path_or_variable(manifest, "SM_GROUND_TRUTH_DIR", "the manifest")
-    cache = _cache_settings(overrides or [])
-    folder = out or output_folder() or run / "evaluation"
+    cache = cache_settings(overrides or [])
+    beside = run.parent / f"{run.stem}-evaluation" if run.suffix == ".onnx" else run / "evaluation"
+    folder = out or output_folder() or beside
     looks = Views.named(views, views_vote)
     result = score_run(run, source, fold, folder, cache, device, bootstrap, detectors, looks)
     if as_json:
@@ -65,13 +66,14 @@ def evaluate(
     typer.echo(f"report {result['report']}")
 
 
-def _cache_settings(words: list[str]) -> "CacheSettings":
+def cache_settings(words: list[str]) -> "CacheSettings":
+    """Return the settings of the cache that KEY=VALUE words make."""
     from maskwise.errors import SettingsError
     from maskwise.settings import load_settings
 
     others = [word for word in words if not word.startswith("cache.")]
     if others:
-        raise SettingsError(f"--set {others[0]}: only settings of the cache act in an evaluation")
+        raise SettingsError(f"--set {others[0]}: only settings of the cache act here")
     return load_settings(None, words).cache
 
 
@@ -92,10 +94,11 @@ def score_run(
     from maskwise.data.inputs import choose_fold, labelled_manifest
     from maskwise.evaluation.evaluate import evaluate as run_evaluation
     from maskwise.evaluation.report import read_history
-    from maskwise.models.ensemble import load_classifier
+    from maskwise.models.loading import open_classifier
     from maskwise.models.views import Views
 
-    model, looks = load_classifier(run, partly=True), views or Views()
+    model, looks = open_classifier(run, partly=True), views or Views()
+    model.check_views(looks)
     rows = labelled_manifest(source, model.boundaries)
     frame, used = choose_fold(rows, fold, model.val_fold)
     history = read_history(run) or read_history(run.parent)

@@ -49,6 +49,13 @@ class Classifier(Protocol):
             SettingsError: the device is not to be had.
         """
 
+    def check_views(self, views: Views) -> None:
+        """Check that photos can be looked at in these ways.
+
+        Raises:
+            SettingsError: they cannot.
+        """
+
     def answer(self, frames: Frames, views: Views) -> Probabilities:
         """Return the probabilities of n photos."""
 
@@ -92,6 +99,11 @@ class EnsembleClassifier:
         """See `Classifier`."""
         for member in self.members:
             member.place(device)
+
+    def check_views(self, views: Views) -> None:
+        """See `Classifier`."""
+        for member in self.members:
+            member.check_views(views)
 
     def answer(self, frames: Frames, views: Views) -> Probabilities:
         """See `Classifier`."""

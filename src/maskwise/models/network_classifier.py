@@ -48,6 +48,9 @@ class NetworkClassifier:
         self._device = choose_device(device)
         self.network.to(self._device).to(memory_format=torch.channels_last)
 
+    def check_views(self, views: Views) -> None:
+        """See `Classifier`; a network looks in all ways."""
+
     def answer(self, frames: Frames, views: Views) -> Probabilities:
         """See `Classifier`."""
         preprocess = self.info.preprocess

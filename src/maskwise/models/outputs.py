@@ -31,7 +31,7 @@ def task_log_probabilities(outputs: Outputs) -> Outputs:
         some = next(iter(outputs.values()))
         return {
             task: torch.log_softmax(
-                outputs.get(task, some.new_zeros(len(some), len(words))).float(), dim=1
+                outputs.get(task, some.new_zeros(some.shape[0], len(words))).float(), dim=1
             )
             for task, words in TASKS.items()
         }

@@ -60,6 +60,11 @@ class Views:
         """How often the network runs for each photo."""
         return len(self.looks) + self.random
 
+    @property
+    def upright(self) -> bool:
+        """Whether photos are at most mirrored, which needs no drawing anew."""
+        return not self.random and all(look[1:] == PLAIN[1:] for look in self.looks)
+
     def counted(self, answers: Sequence[Probabilities]) -> Probabilities:
         """Return what is answered of N photos, given the answers to each look at them."""
         if len(answers) == 1:

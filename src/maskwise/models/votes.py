@@ -13,7 +13,7 @@ from maskwise.labels import TASKS
 from maskwise.models.probabilities import Probabilities, Tasks, task_product
 
 How = Literal["soft", "hard", "stack"]
-_TIES: Final = 1e-3
+TIES: Final = 1e-3
 """Share that the mean probabilities have in a hard vote: they part members that are even."""
 _LEAST: Final = 1e-6
 """What probabilities are raised to before their logarithm is taken."""
@@ -110,7 +110,7 @@ def count_votes(members: Sequence[Probabilities], vote: Vote) -> Probabilities:
 
 
 def _parted(votes: NDArray[np.float32], means: NDArray[np.float32]) -> NDArray[np.float32]:
-    return ((1 - _TIES) * votes + _TIES * means).astype(np.float32)
+    return ((1 - TIES) * votes + TIES * means).astype(np.float32)
 
 
 def _mean(members: Sequence[Probabilities], vote: Vote, ages: NDArray[np.float32]) -> Probabilities:

@@ -13,7 +13,7 @@ from maskwise.data.framing import Framed, Framer
 from maskwise.errors import PhotoError
 from maskwise.labels import TASKS, decode_class
 from maskwise.models.classifier import Classifier
-from maskwise.models.ensemble import load_classifier
+from maskwise.models.loading import open_classifier
 from maskwise.models.views import Views
 from maskwise.prediction.result import Prediction
 from maskwise.transforms.decode import PhotoLike
@@ -38,6 +38,7 @@ class Predictor:
             key: Framer(preprocess, detectors)
             for key, preprocess in classifier.preprocesses.items()
         }
+        classifier.check_views(views)
         classifier.place(device)
 
     @classmethod
@@ -49,7 +50,7 @@ class Predictor:
         views: str = "1",
         views_vote: Literal["soft", "hard"] = "soft",
     ) -> Self:
-        """Load a run folder, its `best/` or `last/`, or an ensemble.
+        """Load a run folder, its `best/` or `last/`, an ensemble, or an ONNX file.
 
         `detectors` is the folder of the face detector's file, where it lies in no usual place;
         `views` are looks at each photo, such as flip or 8, whose answers' mean, or vote, is taken.
@@ -59,7 +60,7 @@ class Predictor:
             SettingsError: the device is not to be had, or there are no such views.
         """
         looks = Views.named(views, views_vote)
-        classifier = load_classifier(Path(path))
+        classifier = open_classifier(Path(path))
         place = Path(detectors) if detectors else None
         return cls(classifier, device, place, looks)
 

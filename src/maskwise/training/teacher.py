@@ -12,7 +12,7 @@ from maskwise.errors import ManifestError, SettingsError
 from maskwise.evaluation.evaluate import answer_rows
 from maskwise.evaluation.tables import photo_ids, read_probabilities, write_probabilities
 from maskwise.labels import NUM_CLASSES
-from maskwise.models.ensemble import load_classifier
+from maskwise.models.loading import open_classifier
 from maskwise.training.observer import Observer
 from maskwise.training.prepare import RunRows
 
@@ -34,7 +34,7 @@ def check_teacher(settings: Settings, folder: Path) -> None:
         raise SettingsError(f"distill.teacher: there is no {path}")
     if path.suffix == ".csv":
         read_probabilities(path)
-    elif tuple(load_classifier(path).boundaries) != settings.labels.task_boundaries:
+    elif tuple(open_classifier(path).boundaries) != settings.labels.task_boundaries:
         raise SettingsError(
             f"distill.teacher: {path} answers other age groups than labels.task_boundaries"
         )
@@ -93,7 +93,7 @@ def _copy(path: Path, rows: RunRows, saved: Path) -> None:
 
 
 def _ask(path: Path, rows: RunRows, settings: Settings, saved: Path) -> None:
-    teacher = load_classifier(path)
+    teacher = open_classifier(path)
     frame = rows.frame[rows.train]
     answered = answer_rows(
         teacher, frame, settings.cache, settings.train.device, settings.faces.folder

@@ -1,0 +1,242 @@
+"""Export of a model to one ONNX file, checked against the model itself."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+
+from maskwise.config import CacheSettings, LabelSettings
+from maskwise.data.cache import open_frames
+from maskwise.data.frames import photo_refs
+from maskwise.data.framing import Framer
+from maskwise.data.inputs import choose_fold, labelled_manifest
+from maskwise.data.samples import write_samples
+from maskwise.data.split import PSEUDO, TEST
+from maskwise.data.targets import answered_codes, class_codes
+from maskwise.errors import ManifestError, RunError, listed
+from maskwise.evaluation.evaluate import answer_rows
+from maskwise.export.check import LIMITS, Limits, check, compare, figures
+from maskwise.export.graph import Answers, Networks, Tree, networks_of
+from maskwise.export.onnx_graph import inputs_of, join, to_int8, to_onnx, with_metadata
+from maskwise.labels import TASKS
+from maskwise.models.classifier import Classifier
+from maskwise.models.ensemble import load_classifier, model_digest
+from maskwise.models.network_classifier import NetworkClassifier
+from maskwise.models.onnx_classifier import OnnxClassifier
+from maskwise.models.onnx_file import ABOUT, AGE, CLASSES, FRAMES, SEAL, OnnxInfo, Precision, seal
+from maskwise.transforms.preprocess import Preprocess
+
+_CALIBRATING: Final = 512
+"""Training photos that the ranges of int8 values are found on."""
+_BATCH: Final = 32
+_DRAWN: Final = 6
+"""Drawn people that an export is checked on where no photos are named."""
+_NO_SEAL: Final = "0" * 64
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What shall be written, and how near to the model it must be."""
+
+    precision: Precision = "fp32"
+    max_loss: float | None = None
+    """Limit of the fall of macro-F1; None is that of the precision."""
+    min_agreement: float | None = None
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of the precision, but for those that are set."""
+        own = LIMITS[self.precision]
+        return Limits(
+            own.difference,
+            own.agreement if self.min_agreement is None else self.min_agreement,
+            own.loss if self.max_loss is None else self.max_loss,
+        )
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written."""
+
+    file: str
+    bytes: int
+    precision: Precision
+    networks: int
+    sha256: str
+    checked_on: str
+    checked: dict[str, Any]
+
+
+def export_model(
+    model: Path,
+    out: Path,
+    wanted: Wanted,
+    on: Path | None = None,
+    fold: str | None = None,
+    cache: CacheSettings | None = None,
+    detectors: Path | None = None,
+    told: Callable[[str], None] = lambda _: None,
+) -> Exported:
+    """Write a model or an ensemble with its decision as one ONNX file.
+
+    It is checked on the photos of a manifest `on` that the model left out (or of `fold`), else on
+    drawn people; int8 takes its ranges from the manifest's training photos.
+
+    Raises:
+        RunError: the model cannot be exported, or the file answers too unlike it.
+        ManifestError: the manifest is wrong, or int8 is asked for without one.
+        DetectorError: the face detector that the model was trained with cannot be had.
+        StorageError: the disk is full or the file cannot be written.
+    """
+    cache = cache or CacheSettings()
+    if wanted.precision == "int8" and on is None:
+        raise ManifestError("int8 takes its ranges from training photos: name their manifest, --on")
+    classifier = load_classifier(model)
+    members, tree = networks_of(classifier)
+    preprocess = _one_frame(classifier)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        frame, name = _photos(classifier, on, fold, place)
+        told("tracing")
+        parts = _Parts(members, tree, classifier, wanted.precision == "fp16")
+        if wanted.precision == "int8" and on:
+            told("finding the ranges of int8")
+            batches = _training_frames(on, classifier, preprocess, cache, detectors)
+            parts.networks = to_int8(parts.networks, batches, place)
+        graph = join(parts.networks, parts.answers)
+        info = _info(model, classifier, members, preprocess, wanted.precision)
+        file = OnnxClassifier(with_metadata(graph, _metadata(info)), out)
+        told(f"checking on {len(frame)} photos")
+        compared = compare(
+            answer_rows(classifier, frame, cache, "cpu", detectors).probabilities,
+            answer_rows(file, frame, cache, "cpu", detectors).probabilities,
+            info.decision,
+            _truth(frame, classifier),
+        )
+        check(compared, wanted.limits)
+        info = info.model_copy(update={"checked": {"on": name, **figures(compared)}})
+        (place / "open.onnx").write_bytes(with_metadata(graph, _metadata(info)))
+        digest = seal(place / "open.onnx", out)
+    return Exported(
+        str(out),
+        out.stat().st_size,
+        wanted.precision,
+        len(members),
+        digest,
+        name,
+        asdict(compared),
+    )
+
+
+class _Parts:
+    """The two graphs of a model."""
+
+    def __init__(
+        self, members: list[NetworkClassifier], tree: Tree, classifier: Classifier, half: bool
+    ) -> None:
+        networks = Networks(members, half).eval()
+        names = networks.names()
+        width, height = members[0].info.preprocess.frame_size
+        frames = torch.zeros(2, height, width, 3, dtype=torch.uint8)
+        outputs = [f"network{number}/{name}" for number, own in enumerate(names) for name in own]
+        with torch.inference_mode():
+            values = inputs_of(networks(frames))
+        self.networks = to_onnx(networks, [frames], [FRAMES], outputs)
+        answers = Answers(tree, names, classifier.decision)
+        self.answers = to_onnx(answers, values, outputs, [*TASKS, CLASSES, AGE])
+
+
+def _one_frame(classifier: Classifier) -> Preprocess:
+    """Return the one way in which photos are framed.
+
+    Raises:
+        RunError: members of an ensemble differ in it.
+    """
+    preprocesses = list(classifier.preprocesses.values())
+    if len(preprocesses) > 1:
+        sizes = [f"{one.width}x{one.height}, margin {one.margin:g}" for one in preprocesses]
+        raise RunError(
+            "one ONNX file takes one frame of a photo, and the members of this ensemble take "
+            f"{len(sizes)}; ensemble members of one crop, or teach one model by it (--teacher):\n"
+            f"{listed(sizes)}"
+        )
+    return preprocesses[0]
+
+
+def _photos(
+    classifier: Classifier, on: Path | None, fold: str | None, place: Path
+) -> tuple[pl.DataFrame, str]:
+    """Return the rows that the file is checked on, and what they are called."""
+    if on is None:
+        write_samples(place / "drawn", people=_DRAWN, eval_people=_DRAWN)
+        frame = labelled_manifest(place / "drawn" / "train", classifier.boundaries)
+        return frame, f"{len(frame)} photos of drawn people"
+    frame = labelled_manifest(on, classifier.boundaries)
+    rows, name = choose_fold(frame, fold, classifier.val_fold)
+    return rows, f"{on.name}, {name}"
+
+
+def _training_frames(
+    on: Path,
+    classifier: Classifier,
+    preprocess: Preprocess,
+    cache: CacheSettings,
+    detectors: Path | None,
+) -> Iterator[NDArray[np.uint8]]:
+    """Return frames of training photos from all over a manifest, in batches.
+
+    Raises:
+        ManifestError: it has none.
+    """
+    frame = labelled_manifest(on, classifier.boundaries)
+    folds = pl.col("fold").fill_null("")
+    frame = frame.filter(~folds.is_in([classifier.val_fold, TEST, PSEUDO]))
+    if frame.is_empty():
+        raise ManifestError(f"{on} has no training photos, from which int8 takes its ranges")
+    rows = np.random.default_rng(0).permutation(len(frame))[:_CALIBRATING]
+    chosen = frame[np.sort(rows)]
+    frames = open_frames(photo_refs(chosen), Framer(preprocess, detectors), cache)
+    order = np.random.default_rng(0).permutation(len(chosen))
+    return frames.batches(np.array_split(order, -(-len(chosen) // _BATCH)))
+
+
+def _truth(frame: pl.DataFrame, classifier: Classifier) -> NDArray[np.int64]:
+    labels = LabelSettings(
+        task_boundaries=classifier.boundaries, train_boundaries=classifier.boundaries
+    )
+    return class_codes(answered_codes(frame, labels, list(TASKS)))
+
+
+def _info(
+    model: Path,
+    classifier: Classifier,
+    members: list[NetworkClassifier],
+    preprocess: Preprocess,
+    precision: Precision,
+) -> OnnxInfo:
+    one = members[0].info if len(members) == 1 else None
+    decision = classifier.decision.model_copy(
+        update={"temperatures": dict.fromkeys(TASKS, 1.0), "prior": ()}
+    )
+    return OnnxInfo(
+        precision=precision,
+        task_boundaries=classifier.boundaries,
+        mean_ages=classifier.mean_ages,
+        preprocess=preprocess,
+        decision=decision,
+        networks=classifier.networks,
+        about=classifier.about,
+        source=model_digest(model),
+        val_fold=classifier.val_fold,
+        metrics=one.metrics if one else {},
+    )
+
+
+def _metadata(info: OnnxInfo) -> dict[str, str]:
+    return {ABOUT: info.model_dump_json(), SEAL: _NO_SEAL}

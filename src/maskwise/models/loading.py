@@ -1,0 +1,26 @@
+"""Models of every kind by path: a run folder, a model folder, an ensemble, an ONNX file."""
+
+from pathlib import Path
+
+from maskwise.errors import RunError
+from maskwise.models.classifier import Classifier
+from maskwise.models.onnx_classifier import OnnxClassifier
+
+
+def open_classifier(path: Path, partly: bool = False, undecided: bool = False) -> Classifier:
+    """Load what answers photos, with its decision unless `undecided`.
+
+    Raises:
+        RunError: there is none, it is damaged, or another version wrote it; it answers some of the
+            tasks only, and not `partly` is asked for; or it is no ONNX file and torch is missing.
+    """
+    if path.suffix == ".onnx":
+        return OnnxClassifier.load(path)
+    try:
+        from maskwise.models.ensemble import load_classifier
+    except ModuleNotFoundError as error:
+        raise RunError(
+            f"{path}: a folder is used with torch, and {error.name} is not installed: pip install "
+            "'maskwise[train]', or name an ONNX file of maskwise export"
+        ) from error
+    return load_classifier(path, partly, undecided)

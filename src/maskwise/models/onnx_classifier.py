@@ -1,0 +1,95 @@
+"""An ONNX file that answers photos; no training framework is needed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Self
+
+import onnxruntime
+
+from maskwise.errors import RunError, SettingsError
+from maskwise.labels import TASKS
+from maskwise.models.classifier import Frames
+from maskwise.models.onnx_file import AGE, CLASSES, FRAMES, OnnxInfo, parse_info, read_sealed
+from maskwise.models.probabilities import Probabilities
+from maskwise.models.views import Views
+from maskwise.transforms.preprocess import Preprocess
+
+_PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_OUTPUTS: Final = (*TASKS, CLASSES, AGE)
+
+
+class OnnxClassifier:
+    """An ONNX file of `maskwise export`; see `Classifier`."""
+
+    tasks: Sequence[str] = tuple(TASKS)
+
+    def __init__(self, content: bytes, path: Path, threads: int = 0) -> None:
+        self._content = content
+        self._path = path
+        self._threads = threads
+        self._session = self._open("cpu")
+        self.info: OnnxInfo = parse_info(path, self._session.get_modelmeta().custom_metadata_map)
+        self.boundaries = self.info.task_boundaries
+        self.mean_ages = self.info.mean_ages
+        self.val_fold = self.info.val_fold
+        self.decision = self.info.decision
+        self.networks = self.info.networks
+
+    @classmethod
+    def load(cls, path: Path, threads: int = 0) -> Self:
+        """Load a file; `threads` is how many a photo may keep busy, 0 for one a core.
+
+        Raises:
+            RunError: there is none, it is damaged, or another version wrote it.
+        """
+        return cls(read_sealed(path)[0], path, threads)
+
+    @property
+    def preprocesses(self) -> dict[str, Preprocess]:
+        """See `Classifier`."""
+        return {self.info.preprocess.frame_key: self.info.preprocess}
+
+    @property
+    def about(self) -> dict[str, str]:
+        """See `Classifier`."""
+        return {**self.info.about, "file": f"ONNX, {self.info.precision}"}
+
+    def place(self, device: str) -> None:
+        """See `Classifier`."""
+        if device not in ("auto", *_PROVIDERS):
+            raise SettingsError(f"device {device!r}: an ONNX file runs on auto, cpu or cuda")
+        if device == "cuda":
+            if _PROVIDERS[device] not in onnxruntime.get_available_providers():
+                raise SettingsError("device 'cuda' is not to be had: install onnxruntime-gpu")
+            self._session = self._open(device)
+
+    def check_views(self, views: Views) -> None:
+        """See `Classifier`."""
+        if not views.upright:
+            raise SettingsError(
+                "an ONNX file takes --views 1 or flip; the others need the run folder"
+            )
+
+    def answer(self, frames: Frames, views: Views) -> Probabilities:
+        """See `Classifier`."""
+        pixels = frames[self.info.preprocess.frame_key]
+        answers = []
+        for mirrored, _, _ in views.looks:
+            look = pixels[:, :, ::-1] if mirrored else pixels
+            values = self._session.run(_OUTPUTS, {FRAMES: look})
+            named = dict(zip(_OUTPUTS, values, strict=True))
+            answers.append(
+                Probabilities(named[CLASSES], {task: named[task] for task in TASKS}, named[AGE])
+            )
+        return views.counted(answers)
+
+    def _open(self, device: str) -> onnxruntime.InferenceSession:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        try:
+            return onnxruntime.InferenceSession(
+                self._content, options, providers=[_PROVIDERS[device]]
+            )
+        except Exception as error:  # the runtime raises errors of many kinds
+            reason = str(error).splitlines()[0]
+            raise RunError(f"{self._path} cannot be run: {reason}") from error

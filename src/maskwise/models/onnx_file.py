@@ -1,0 +1,125 @@
+"""An ONNX file of Maskwise: a network and all that belongs to it, and a seal that shows damage."""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from maskwise.config import Boundaries
+from maskwise.config.base import wrong_values
+from maskwise.errors import RunError, listed
+from maskwise.labels import TASKS
+from maskwise.models.decision import Decision
+from maskwise.storage import replacing
+from maskwise.transforms.preprocess import Preprocess
+from maskwise.version import __version__
+
+FORMAT: Final = 1
+ABOUT: Final = "maskwise"
+"""Key of the metadata under which an `OnnxInfo` stands, as JSON."""
+SEAL: Final = "maskwise_sha256"
+"""Key of the metadata under which the file's SHA-256 stands, taken with zeros in its place."""
+FRAMES: Final = "frames"
+CLASSES: Final = "classes"
+AGE: Final = "age"
+NOTE: Final = (
+    "Weights inherit the terms of the photos that they were trained on; the licence of the code "
+    "does not cover them. Gender and age group are guesses from looks: do not decide about a "
+    "person with them."
+)
+_EMPTY: Final = b"0" * 64
+_SEALED: Final = re.compile(rb"maskwise_sha256\x12@([0-9a-f]{64})")
+"""The seal in the file: key, then tag and length of its value, as protobuf writes them."""
+
+Precision = Literal["fp32", "fp16", "int8"]
+
+
+class OnnxInfo(BaseModel):
+    """Everything beside the network that is needed to use an ONNX file.
+
+    The input `frames` is uint8 (n, height, width, 3), RGB, made as `preprocess` says. Outputs are
+    calibrated probabilities: 'mask' (n, 3), 'gender' (n, 2), 'age_group' (n, 3), 'classes' (n, 18),
+    and 'age' (n,) in years, NaN where the model tells age groups only.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    format: Literal[1] = FORMAT
+    version: str = __version__
+    precision: Precision
+    labels: dict[str, list[str]] = {task: [*words] for task, words in TASKS.items()}
+    task_boundaries: Boundaries
+    mean_ages: tuple[float, float, float]
+    """Mean training age of each group, in years."""
+    preprocess: Preprocess
+    decision: Decision
+    """How answers follow from the outputs, which are calibrated."""
+    networks: int
+    about: dict[str, str]
+    """What the model is, for people."""
+    source: str
+    """SHA-256 of the model that was exported."""
+    val_fold: str
+    """The fold of a manifest that it was not trained on."""
+    metrics: dict[str, float] = {}
+    checked: dict[str, Any] = {}
+    """How the file differs from the model that was exported."""
+    note: str = NOTE
+
+
+def seal(path: Path, target: Path) -> str:
+    """Write an ONNX file whose seal is empty to `target`, with its seal; return that.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if _SEALED.findall(content) != [_EMPTY]:
+        raise ValueError(f"{path} has no empty seal")
+    with replacing(target) as temporary:
+        temporary.write_bytes(content.replace(_found(_EMPTY), _found(digest.encode())))
+    return digest
+
+
+def _found(value: bytes) -> bytes:
+    return SEAL.encode() + b"\x12@" + value
+
+
+def read_sealed(path: Path) -> tuple[bytes, str]:
+    """Return the content of an ONNX file of Maskwise, and its seal.
+
+    Raises:
+        RunError: there is none, it is no file of Maskwise, or not as it was written.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RunError(f"there is no model {path}: {error.strerror or error}") from error
+    seals = _SEALED.findall(content)
+    if len(seals) != 1:
+        raise RunError(f"{path} is no ONNX file of maskwise export")
+    empty = content.replace(_found(seals[0]), _found(_EMPTY))
+    if hashlib.sha256(empty).hexdigest().encode() != seals[0]:
+        raise RunError(f"{path} was damaged or altered: it is not as maskwise export wrote it")
+    return content, seals[0].decode()
+
+
+def parse_info(path: Path, metadata: dict[str, str]) -> OnnxInfo:
+    """Return what the metadata of an ONNX file says.
+
+    Raises:
+        RunError: another version wrote it.
+    """
+    try:
+        info = OnnxInfo.model_validate_json(metadata.get(ABOUT, ""))
+    except ValidationError as error:
+        raise RunError(
+            f"{path} is not of this Maskwise {__version__}; export it anew, or use the version "
+            f"that wrote it:\n{listed(wrong_values(error))}"
+        ) from error
+    if info.labels != {task: [*words] for task, words in TASKS.items()}:
+        raise RunError(f"{path} has other labels than this Maskwise {__version__}: {info.labels}")
+    return info
