@@ -66,6 +66,10 @@ REFUSED = {
     ),
     "one of one twice": (["augment.one_of=[[flip, hue], [hue, zoom]]"], "one_of names hue twice"),
     "repeats of a draw": (["train.sampling=even", "train.repeat={old: 3}"], "set one"),
+    "repeated sets of a draw": (
+        ["train.sampling=sqrt", "train.repeat_sources={made: 3}"],
+        "repeat_sources and sampling=sqrt both say",
+    ),
     "a growing rate": (["schedule.gamma=1.5"], "would let the rate grow"),
     "no losses": (["loss.terms={}"], "at least 1"),
     "smoothing of nothing": (

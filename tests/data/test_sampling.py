@@ -9,6 +9,7 @@ from maskwise.labels import UNKNOWN
 from maskwise.transforms.augment.numbers import photo_rows
 
 COUNT = 4000
+SOURCES = np.array(["street", "studio", "web", "web"] * 1250, dtype=object)
 ROWS = np.arange(100, 100 + COUNT)
 GROUPS = np.full(5000, 0)
 GROUPS[100:400] = 2
@@ -21,7 +22,7 @@ CODES = {
 
 
 def sampler(**settings: object) -> Sampler:
-    return Sampler(TrainSettings(**settings), CODES, ROWS)  # type: ignore[arg-type]
+    return Sampler(TrainSettings(**settings), CODES, SOURCES, ROWS)  # type: ignore[arg-type]
 
 
 def shares(rows: np.ndarray) -> np.ndarray:
@@ -56,7 +57,7 @@ def test_draws_follow_from_seed_and_epoch() -> None:
 def test_a_photo_without_the_label_comes_as_often_as_the_mean() -> None:
     codes = {**CODES, "age_group": np.where(np.arange(5000) % 4 == 0, UNKNOWN, GROUPS)}
     settings = TrainSettings(sampling="even", sample_by="age_group")
-    drawn = photo_rows(Sampler(settings, codes, ROWS).epoch_rows(0))
+    drawn = photo_rows(Sampler(settings, codes, SOURCES, ROWS).epoch_rows(0))
     assert (codes["age_group"][drawn] == UNKNOWN).mean() == pytest.approx(0.25, abs=0.03)
 
 
@@ -69,6 +70,16 @@ def test_labels_are_repeated_by_the_most_of_their_counts() -> None:
     assert (times[old] == 3).all()
     assert (times[female & ~old] == 2).all()
     assert (times[~female & ~old] == 1).all()
+
+
+def test_sets_are_repeated_unless_a_label_is_more_often() -> None:
+    numbered = sampler(repeat={"old": 3}, repeat_sources={"street": 2, "studio": 5}).epoch_rows(0)
+    times = np.bincount(photo_rows(numbered), minlength=5000)[ROWS]
+    old, source = GROUPS[ROWS] == 2, SOURCES[ROWS]
+    assert (times[source == "studio"] == 5).all()
+    assert (times[(source == "street") & old] == 3).all()
+    assert (times[(source == "street") & ~old] == 2).all()
+    assert (times[(source == "web") & ~old] == 1).all()
 
 
 def test_short_epochs_take_turns() -> None:

@@ -344,6 +344,9 @@ def test_photos_without_a_fitting_partner_are_told_of(
     message = refused(manifest, tmp_path / "run", *tiny, *mixed)
     assert "mix.with_old: no training photo is of the age group old" in message
     assert "mix.within_mask: no training photo has a mask label" in message
+    lost = "train.repeat_sources={mad: 2, made: 3}"
+    message = refused(manifest, tmp_path / "run", *tiny, lost)
+    assert "no training photo is of mad; the sets are made" in message
     assert not (tmp_path / "run").exists()
 
 

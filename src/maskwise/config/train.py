@@ -43,6 +43,8 @@ class TrainSettings(Section):
     """Whose classes sampling counts: the 18, or one task's."""
     repeat: dict[Word, Annotated[int, Field(ge=1, le=100)]] = Field(default_factory=dict)
     """Times that photos of a label stand in an epoch: {old: 3}; of several labels, the most."""
+    repeat_sources: dict[str, Annotated[int, Field(ge=1, le=100)]] = Field(default_factory=dict)
+    """Likewise of photos of a set, by the manifest's source: {mask_photos: 4}."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """Decay of the running mean of the weights, warmed up; 0 is off."""
     swa: Annotated[int, Field(ge=0, le=100)] = 0
@@ -58,8 +60,11 @@ class TrainSettings(Section):
 
     def problems(self) -> Iterator[str]:
         """Yield what cannot stand together."""
-        if self.repeat and self.sampling != "all":
-            yield f"repeat and sampling={self.sampling} both say how often a photo comes: set one"
+        for name in ("repeat", "repeat_sources"):
+            if getattr(self, name) and self.sampling != "all":
+                yield (
+                    f"{name} and sampling={self.sampling} both say how often a photo comes: set one"
+                )
         if self.batch_size % self.accumulate:
             yield f"batch_size {self.batch_size} cannot be cut into {self.accumulate} equal parts"
         if self.swa == 1 or self.swa > self.epochs:

@@ -10,15 +10,19 @@ from maskwise.data.targets import Codes, class_codes
 from maskwise.labels import TASKS, UNKNOWN
 from maskwise.transforms.augment.numbers import Rows, numbered_rows
 
+Sources = NDArray[np.object_]
+"""(rows,) the set that each row of a manifest is from."""
 _POWER: Final = {"even": 1.0, "sqrt": 0.5}
 
 
 class Sampler:
     """Gives the photos of each epoch; they follow from seed and epoch alone."""
 
-    def __init__(self, settings: TrainSettings, codes: Codes, train_rows: Rows) -> None:
+    def __init__(
+        self, settings: TrainSettings, codes: Codes, sources: Sources, train_rows: Rows
+    ) -> None:
         self._settings = settings
-        self._rows = np.repeat(train_rows, _repeats(settings, codes, train_rows))
+        self._rows = np.repeat(train_rows, _repeats(settings, codes, sources, train_rows))
         self._chances = (
             None if settings.sampling == "all" else _chances(settings, codes, train_rows)
         )
@@ -52,13 +56,16 @@ class Sampler:
         return np.random.default_rng([self._settings.seed, number, 2]).permutation(self._rows)
 
 
-def _repeats(settings: TrainSettings, codes: Codes, rows: Rows) -> Rows:
+def _repeats(settings: TrainSettings, codes: Codes, sources: Sources, rows: Rows) -> Rows:
     """Return (N,) how often each photo stands in an epoch."""
     times = np.ones(len(rows), dtype=np.int64)
     for word, count in settings.repeat.items():
         task = next(task for task, words in TASKS.items() if word in words)
         labelled = codes[task][rows] == TASKS[task].index(word)
         times[labelled] = np.maximum(times[labelled], count)
+    for name, count in settings.repeat_sources.items():
+        within = sources[rows] == name
+        times[within] = np.maximum(times[within], count)
     return times
 
 

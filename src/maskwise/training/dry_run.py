@@ -14,7 +14,6 @@ from maskwise.config import Settings
 from maskwise.data.batches import DeviceFrames, Part, epoch_batches, epoch_steps
 from maskwise.data.sampling import Sampler
 from maskwise.data.sheets import write_sheet
-from maskwise.data.targets import training_codes
 from maskwise.evaluation.charts import write_rates
 from maskwise.labels import TASKS
 from maskwise.training.checkpoint import Progress
@@ -66,7 +65,7 @@ def dry_run(manifest: Path, folder: Path, settings: Settings, observer: Observer
     networks = 1
     if settings.model.head == "tasks":
         networks, settings = len(TASKS), task_settings(settings, "age_group")
-    sampler = Sampler(settings.train, training_codes(rows.frame, settings.labels), rows.train)
+    sampler = rows.sampler(settings)
     steps = epoch_steps(len(sampler), settings.train.batch_size) * settings.train.epochs
     stepper, parts, frames = _few_steps(rows, sampler, settings, accelerator)
     speed = _speed(stepper, parts, frames, settings.optim.freeze_epochs)

@@ -56,8 +56,13 @@ class RunRows:
 
     def epoch_photos(self, settings: Settings) -> int:
         """Return how many photos an epoch holds."""
+        return len(self.sampler(settings))
+
+    def sampler(self, settings: Settings) -> Sampler:
+        """Return what says which photos an epoch holds."""
         codes = training_codes(self.frame, settings.labels)
-        return len(Sampler(settings.train, codes, self.train))
+        sources = self.frame["source"].to_numpy().astype(np.object_)
+        return Sampler(settings.train, codes, sources, self.train)
 
     def mean_ages(self, settings: Settings) -> tuple[float, float, float]:
         """Return the mean training age of each group, in years."""
@@ -113,10 +118,22 @@ def check_labels(rows: RunRows, settings: Settings) -> None:
     learns_years = settings.model.age_regression and "age_group" in settings.model.tasks
     if learns_years and np.isnan(years).all():
         raise ManifestError("model.age_regression: no training photo has an age in years to learn")
+    _check_sources(settings, rows)
     _check_partners(settings.mix, trained, years)
     scored = answered_codes(rows.frame[rows.val], settings.labels, settings.model.tasks)
     if len(rows.val) and all((codes == UNKNOWN).all() for codes in scored.values()):
         raise ManifestError("no validation photo has a label, so no epoch could be called better")
+
+
+def _check_sources(settings: Settings, rows: RunRows) -> None:
+    """Check that there are photos of the sets that shall be repeated."""
+    known = sorted(rows.frame[rows.train]["source"].unique())
+    missing = sorted(set(settings.train.repeat_sources) - set(known))
+    if missing:
+        raise ManifestError(
+            f"train.repeat_sources: no training photo is of {' or '.join(missing)}; the sets are "
+            f"{', '.join(known)}"
+        )
 
 
 def _check_partners(mix: MixSettings, codes: Codes, ages: Ages) -> None:
@@ -166,7 +183,7 @@ def load_data(
         known_ages(frame),
         rows.train,
         rows.val,
-        Sampler(settings.train, codes, rows.train),
+        rows.sampler(settings),
         settings.train.batch_size,
     )
 
