@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -42,8 +43,7 @@ def to_onnx(
     """
     batch = torch.export.Dim(_BATCH, min=1, max=_MOST)
     shapes = tuple({0: batch} for _ in inputs)
-    with warnings.catch_warnings(), _quiet("torch.onnx", "onnxscript"):
-        warnings.simplefilter("ignore")  # of the exporter's own parts
+    with _quietly("torch.onnx", "onnxscript"):
         traced = torch.export.export(
             module.eval(), tuple(inputs), dynamic_shapes={VALUES: shapes}, strict=False
         )
@@ -61,19 +61,19 @@ def to_onnx(
     return model
 
 
-class _quiet:  # noqa: N801 # reads as a word
-    """Keeps loggers from telling what only their authors understand."""
-
-    def __init__(self, *names: str) -> None:
-        self._loggers = [logging.getLogger(name) for name in names]
-        self._levels = [logger.level for logger in self._loggers]
-
-    def __enter__(self) -> None:
-        for logger in self._loggers:
-            logger.setLevel(logging.ERROR)
-
-    def __exit__(self, *_: object) -> None:
-        for logger, level in zip(self._loggers, self._levels, strict=True):
+@contextmanager
+def _quietly(*names: str) -> Iterator[None]:
+    """Keep from the user what libraries warn and log of their own parts."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
 
 
@@ -98,8 +98,7 @@ def to_int8(
     """
     whole, ready, small = (folder / f"{name}.onnx" for name in ("whole", "ready", "small"))
     onnx.save(model, whole)
-    with warnings.catch_warnings(), _quiet("root"):
-        warnings.simplefilter("ignore")
+    with _quietly("root"):
         quant_pre_process(whole, ready, skip_symbolic_shape=True)
         quantize_static(
             ready,
