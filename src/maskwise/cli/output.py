@@ -91,14 +91,16 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left", title_style="bold")
+    table = Table()
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left")
     for row in rows:
         table.add_row(*[Text("" if value is None else _text(value)) for value in row])
     out = Console()
     # a table cut to fit would hide figures from a pipe
-    Console(width=None if sys.stdout.isatty() else max(out.width, 160)).print(table)
+    whole = Console(width=None if sys.stdout.isatty() else max(out.width, 160))
+    whole.print(Text(f"\n{title}", style="bold"), soft_wrap=True)  # not cut to the table's width
+    whole.print(table)
 
 
 def _text(value: object) -> str:
