@@ -29,7 +29,17 @@ from maskwise.models.classifier import Classifier
 from maskwise.models.ensemble import load_classifier, model_digest
 from maskwise.models.network_classifier import NetworkClassifier
 from maskwise.models.onnx_classifier import OnnxClassifier
-from maskwise.models.onnx_file import ABOUT, AGE, CLASSES, FRAMES, SEAL, OnnxInfo, Precision, seal
+from maskwise.models.onnx_file import (
+    ABOUT,
+    AGE,
+    CLASSES,
+    FRAMES,
+    SEAL,
+    UNSEALED,
+    OnnxInfo,
+    Precision,
+    seal,
+)
 from maskwise.transforms.preprocess import Preprocess
 
 _CALIBRATING: Final = 512
@@ -37,7 +47,6 @@ _CALIBRATING: Final = 512
 _BATCH: Final = 32
 _DRAWN: Final = 6
 """Drawn people that an export is checked on where no photos are named."""
-_NO_SEAL: Final = "0" * 64
 
 
 @dataclass(frozen=True)
@@ -121,8 +130,7 @@ def export_model(
         )
         check(compared, wanted.limits)
         info = info.model_copy(update={"checked": {"on": name, **figures(compared)}})
-        (place / "open.onnx").write_bytes(with_metadata(graph, _metadata(info)))
-        digest = seal(place / "open.onnx", out)
+        digest = seal(with_metadata(graph, _metadata(info)), out)
     return Exported(
         str(out),
         out.stat().st_size,
@@ -239,4 +247,4 @@ def _info(
 
 
 def _metadata(info: OnnxInfo) -> dict[str, str]:
-    return {ABOUT: info.model_dump_json(), SEAL: _NO_SEAL}
+    return {ABOUT: info.model_dump_json(), SEAL: UNSEALED}

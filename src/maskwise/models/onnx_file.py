@@ -29,7 +29,8 @@ NOTE: Final = (
     "does not cover them. Gender and age group are guesses from looks: do not decide about a "
     "person with them."
 )
-_EMPTY: Final = b"0" * 64
+UNSEALED: Final = "0" * 64
+"""What stands in a seal's place while it is taken."""
 _SEALED: Final = re.compile(rb"maskwise_sha256\x12@([0-9a-f]{64})")
 """The seal in the file: key, then tag and length of its value, as protobuf writes them."""
 
@@ -69,23 +70,22 @@ class OnnxInfo(BaseModel):
     note: str = NOTE
 
 
-def seal(path: Path, target: Path) -> str:
-    """Write an ONNX file whose seal is empty to `target`, with its seal; return that.
+def seal(content: bytes, target: Path) -> str:
+    """Write an ONNX file that is not sealed yet to `target`, with its seal; return that.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
-    content = path.read_bytes()
+    if _SEALED.findall(content) != [UNSEALED.encode()]:
+        raise ValueError("the file has no place for a seal, or is sealed")
     digest = hashlib.sha256(content).hexdigest()
-    if _SEALED.findall(content) != [_EMPTY]:
-        raise ValueError(f"{path} has no empty seal")
     with replacing(target) as temporary:
-        temporary.write_bytes(content.replace(_found(_EMPTY), _found(digest.encode())))
+        temporary.write_bytes(content.replace(_found(UNSEALED), _found(digest)))
     return digest
 
 
-def _found(value: bytes) -> bytes:
-    return SEAL.encode() + b"\x12@" + value
+def _found(value: str) -> bytes:
+    return SEAL.encode() + b"\x12@" + value.encode()
 
 
 def read_sealed(path: Path) -> tuple[bytes, str]:
@@ -101,10 +101,11 @@ def read_sealed(path: Path) -> tuple[bytes, str]:
     seals = _SEALED.findall(content)
     if len(seals) != 1:
         raise RunError(f"{path} is no ONNX file of maskwise export")
-    empty = content.replace(_found(seals[0]), _found(_EMPTY))
-    if hashlib.sha256(empty).hexdigest().encode() != seals[0]:
+    found = seals[0].decode()
+    unsealed = content.replace(_found(found), _found(UNSEALED))
+    if hashlib.sha256(unsealed).hexdigest() != found:
         raise RunError(f"{path} was damaged or altered: it is not as maskwise export wrote it")
-    return content, seals[0].decode()
+    return content, found
 
 
 def parse_info(path: Path, metadata: dict[str, str]) -> OnnxInfo:
