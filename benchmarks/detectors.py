@@ -1,12 +1,11 @@
 """How well and how fast the face detectors find the faces of whole photos.
 
-    python -m benchmarks.detectors ../shared/data/scenes [--folder DIR] [--calls 50]
+    python -m benchmarks.detectors ../shared/data/scenes [--calls 50]
 
 The folder of scenes holds photos and `boxes.csv` (file, mask, left, top, right, bottom in pixels).
 A face found counts as right if it shares 0.4 of its union with a true box; better scores choose
 first, and each true box is taken once. The boxes of the scenes leave out many a small face in the
-background, which counts as a false find, so the precision is a lower bound. `--folder` holds
-YuNet's file; without it the file is looked for, and fetched, as Maskwise does.
+background, which counts as a false find, so the precision is a lower bound.
 """
 
 import argparse
@@ -71,10 +70,10 @@ def milliseconds(detector: Detector, frame: Image.Image, calls: int) -> float:
     return statistics.median(times[WARM_UP:])
 
 
-def row(name: str, folder: Path | None, truth: dict[Path, list[Truth]], calls: int) -> str:
+def row(name: str, truth: dict[Path, list[Truth]], calls: int) -> str:
     """Return one detector's line of the table."""
     photos = {path: decode_photo(path) for path in truth}
-    detector = open_detector(name, folder)
+    detector = open_detector(name)
     faces = {path: detector.find(photo) for path, photo in photos.items()}
     found = [true for path in truth for true in matched(faces[path], truth[path])]
     hits = Counter(true.state for true in found)
@@ -82,7 +81,7 @@ def row(name: str, folder: Path | None, truth: dict[Path, list[Truth]], calls: i
     recalls = [hits[state] / all_faces[state] for state in MaskState]
     precision = len(found) / sum(map(len, faces.values()))
     frame = ImageOps.fit(next(iter(photos.values())), FRAME)
-    times = [milliseconds(open_detector(name, folder, threads), frame, calls) for threads in (1, 2)]
+    times = [milliseconds(open_detector(name, threads), frame, calls) for threads in (1, 2)]
     shares = [*recalls, len(found) / all_faces.total(), precision]
     return "".join(
         [f"{name:<12}", *(f"{share:>11.3f}" for share in shares), *(f"{ms:>10.1f}" for ms in times)]
@@ -93,7 +92,6 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("scenes", type=Path)
-    parser.add_argument("--folder", type=Path)
     parser.add_argument("--calls", type=int, default=50)
     options = parser.parse_args()
     truth = read_truth(options.scenes)
@@ -104,7 +102,7 @@ def main() -> None:
     print(f"{'recall of':<12}" + "".join(columns))
     for name in DETECTORS:
         try:
-            print(row(name, options.folder, truth, options.calls), flush=True)
+            print(row(name, truth, options.calls), flush=True)
         except DetectorError as error:
             print(f"{name:<12} {error}")
 

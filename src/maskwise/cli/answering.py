@@ -12,13 +12,11 @@ if TYPE_CHECKING:
     from maskwise.prediction.result import Prediction
 
 
-def load_predictor(
-    model: Path, device: str, detectors: Path | None, views: str, views_vote: ViewsVote
-) -> "Predictor":
+def load_predictor(model: Path, device: str, views: str, views_vote: ViewsVote) -> "Predictor":
     """Load a model, and say what is unusual about its answers: their cost, other age groups."""
     from maskwise.prediction.predictor import Predictor
 
-    predictor = Predictor.load(model, device, detectors, views, views_vote)
+    predictor = Predictor.load(model, device, views, views_vote)
     note_boundaries(predictor.classifier.boundaries)
     if predictor.looks > 1:
         console().print(f"{predictor.looks} networks' looks at each photo")

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from maskwise.cli.output import AsJson, Detectors, Device, print_json, print_pairs, print_table
+from maskwise.cli.output import AsJson, Device, print_json, print_pairs, print_table
 
 
 def average(
@@ -20,7 +20,6 @@ def average(
         typer.Option(help="All of them; or, from the best on, each that does not lower the score."),
     ] = "uniform",
     device: Device = "auto",
-    detectors: Detectors = None,
     as_json: AsJson = False,
 ) -> None:
     """Average the weights of models, and estimate the statistics of batch norms anew.
@@ -33,7 +32,7 @@ def average(
     from maskwise.settings import load_settings
     from maskwise.training.averaging import average_models
 
-    summary = average_models(models, on, out, how, load_settings().cache, device, detectors)
+    summary = average_models(models, on, out, how, load_settings().cache, device)
     if as_json:
         print_json(asdict(summary))
         return

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from maskwise.cli.output import AsJson, Detectors, Device, photo_bar, print_json, print_table
+from maskwise.cli.output import AsJson, Device, photo_bar, print_json, print_table
 
 if TYPE_CHECKING:
     from maskwise.prediction.deciding import Labelled
@@ -38,7 +38,6 @@ def decide(
         float, typer.Option(min=0, max=1, help="Call answers below this probability unsure.")
     ] = 0.0,
     device: Device = "auto",
-    detectors: Detectors = None,
     as_json: AsJson = False,
 ) -> None:
     """Set how a model's probabilities become answers; it is kept in the model's folder.
@@ -60,7 +59,7 @@ def decide(
     classifier = load_classifier(model, undecided=True)
     shares = _shares(prior, classifier.boundaries)
     wanted = Wanted(temperature, thresholds, rule, shares, unsure)
-    data = _labelled(Member(model.name, model, classifier), on, fold, device, detectors)
+    data = _labelled(Member(model.name, model, classifier), on, fold, device)
     decision = find_decision(data, wanted)
     file = save_decision(model, decision)
     plain = find_decision(data, Wanted())
@@ -110,9 +109,7 @@ def _shares(prior: str | None, boundaries: tuple[int, int]) -> tuple[float, ...]
     return tuple((counts / counts.sum()).tolist())
 
 
-def _labelled(
-    member: "Member", on: Path, fold: str | None, device: str, detectors: Path | None
-) -> "Labelled":
+def _labelled(member: "Member", on: Path, fold: str | None, device: str) -> "Labelled":
     from maskwise.prediction.deciding import Labelled
     from maskwise.prediction.members import known_answers
     from maskwise.settings import load_settings
@@ -124,7 +121,6 @@ def _labelled(
             fold,
             load_settings().cache,
             device,
-            detectors,
             advance,
         )
     return Labelled(known.members[0], known.codes, known.people)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from maskwise.cli.output import AsJson, Detectors, Device, photo_bar, print_json, print_table
+from maskwise.cli.output import AsJson, Device, photo_bar, print_json, print_table
 
 if TYPE_CHECKING:
     from maskwise.prediction.ensembling import Ensembled, Wish
@@ -39,7 +39,6 @@ def ensemble(
         typer.Option(help="equal, greedy, loss, tasks (each task's own), or numbers: 2,1,1."),
     ] = "equal",
     device: Device = "auto",
-    detectors: Detectors = None,
     as_json: AsJson = False,
 ) -> None:
     """Make one model of several; it is used like any other.
@@ -48,7 +47,7 @@ def ensemble(
     """
     from dataclasses import asdict
 
-    summary = _made(members, out, on, fold, _wish(vote, weights), device, detectors)
+    summary = _made(members, out, on, fold, _wish(vote, weights), device)
     if as_json:
         print_json(asdict(summary))
         return
@@ -79,7 +78,6 @@ def _made(
     fold: str | None,
     wish: "Wish",
     device: str,
-    detectors: Path | None,
 ) -> "Ensembled":
     from maskwise.prediction.ensembling import make_ensemble
     from maskwise.prediction.members import known_answers, open_members
@@ -89,9 +87,7 @@ def _made(
     known = None
     if on:
         with photo_bar("answering", None) as advance:
-            known = known_answers(
-                members, on, fold, load_settings().cache, device, detectors, advance
-            )
+            known = known_answers(members, on, fold, load_settings().cache, device, advance)
     return make_ensemble(members, out, wish, known)
 
 

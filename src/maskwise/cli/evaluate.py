@@ -7,7 +7,6 @@ import typer
 
 from maskwise.cli.output import (
     AsJson,
-    Detectors,
     Device,
     Run,
     ViewsName,
@@ -39,7 +38,6 @@ def evaluate(
         typer.Option(help="Folder for report.html, evaluation.json and answers.csv."),
     ] = None,
     device: Device = "auto",
-    detectors: Detectors = None,
     views: ViewsName = "1",
     views_vote: ViewsVote = "soft",
     bootstrap: Annotated[int, typer.Option(min=10, help="Samples behind the intervals.")] = 1000,
@@ -58,7 +56,7 @@ def evaluate(
     beside = run.parent / f"{run.stem}-evaluation" if run.suffix == ".onnx" else run / "evaluation"
     folder = out or output_folder() or beside
     looks = Views.named(views, views_vote)
-    result = score_run(run, source, fold, folder, cache, device, bootstrap, detectors, looks)
+    result = score_run(run, source, fold, folder, cache, device, bootstrap, looks)
     if as_json:
         print_json(result)
         return
@@ -85,7 +83,6 @@ def score_run(
     cache: "CacheSettings",
     device: str = "auto",
     bootstrap: int = 1000,
-    detectors: Path | None = None,
     views: "Views | None" = None,
 ) -> dict[str, Any]:
     """Score a model, write the report to a folder, and return all figures."""
@@ -104,9 +101,7 @@ def score_run(
     history = read_history(run) or read_history(run.parent)
     begun = time.perf_counter()
     with photo_bar("evaluating", len(frame)) as advance:
-        evaluation = run_evaluation(
-            model, frame, cache, device, bootstrap, detectors, advance, looks
-        )
+        evaluation = run_evaluation(model, frame, cache, device, bootstrap, advance, looks)
     seconds = time.perf_counter() - begun
     _write_evaluation(folder, evaluation, run, f"{source} ({used})", history)
     return {

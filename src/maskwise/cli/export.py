@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from maskwise.cli.output import AsJson, Detectors, console, print_json, print_pairs
+from maskwise.cli.output import AsJson, console, print_json, print_pairs
 
 
 def export(
@@ -28,7 +28,6 @@ def export(
     min_agreement: Annotated[
         float | None, typer.Option(min=0, max=1, help="Least share of equal answers.")
     ] = None,
-    detectors: Detectors = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the cache, cache.KEY=VALUE.")
     ] = None,
@@ -53,9 +52,7 @@ def export(
     wanted = Wanted("int8" if int8 else "fp16" if fp16 else "fp32", max_loss, min_agreement)
     cache = cache_settings(overrides or [])
     result = asdict(
-        export_model(
-            model, out, wanted, on, fold, cache, detectors, lambda text: console().print(text)
-        )
+        export_model(model, out, wanted, on, fold, cache, lambda text: console().print(text))
     )
     if as_json:
         print_json(result)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from maskwise.cli.derived import SHEET, OutFolder, make_set
-from maskwise.cli.output import AsJson, Detectors, ManifestPath, console, processes
+from maskwise.cli.output import AsJson, ManifestPath, console, processes
 
 if TYPE_CHECKING:
     from maskwise.data.derived import DerivedSet
@@ -20,7 +20,7 @@ _PHOTOS: Final = 16
 _SIDE = 128
 
 DetectorName = Annotated[
-    str, typer.Option(help="yunet or centerface; auto: the best at hand; none (crop only).")
+    str, typer.Option(help="yunet, centerface (maskwise[faces]) or none (crop only).")
 ]
 Workers = Annotated[int, typer.Option(help="Processes; 0: this one; -1: one a core.")]
 
@@ -28,8 +28,7 @@ Workers = Annotated[int, typer.Option(help="Processes; 0: this one; -1: one a co
 def crop(
     manifest: ManifestPath,
     out: OutFolder,
-    detector: DetectorName = "auto",
-    detectors: Detectors = None,
+    detector: DetectorName = "yunet",
     margin: Annotated[
         float, typer.Option(min=0, max=3, help="Around the box, in shares of its longer side.")
     ] = 0.8,
@@ -53,8 +52,7 @@ def crop(
         raise SettingsError(f"--shape {shape}: expected {' or '.join(SHAPES)}")
     if align and detector == "none":
         raise SettingsError("--align turns the eyes level, and --detector none finds no eyes")
-    name = _open(detector, detectors)
-    step = CropStep(name, detectors, margin, shape, align, longest)
+    step = CropStep(_opened(detector), margin, shape, align, longest)
     make_set(read_manifest(manifest), out, step, processes(workers), as_json)
 
 
@@ -68,8 +66,7 @@ def mask(
         int | None, typer.Option(min=1, help="Draw on so many people only, chosen by the seed.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
-    detector: DetectorName = "auto",
-    detectors: Detectors = None,
+    detector: DetectorName = "yunet",
     workers: Workers = -1,
     as_json: AsJson = False,
 ) -> None:
@@ -93,8 +90,7 @@ def mask(
     left_out = len(frame) - len(bare_frame)
     if people:
         bare_frame = sample_people(bare_frame, people, seed)
-    name = _open(detector, detectors)
-    if name == "none":
+    if detector == "none":
         raise SettingsError("--detector none: masks can be drawn only where a face is found")
     unknown = bare_frame["mask"].null_count()
     if left_out:
@@ -107,7 +103,7 @@ def mask(
             f"{len(nameless)} photos have no gender or no age in years: the competition's layout "
             "cannot say so, the manifest does"
         )
-    step = MaskStep(name, detectors, wear, incorrect, bare, seed)
+    step = MaskStep(_opened(detector), wear, incorrect, bare, seed)
     make_set(
         bare_frame,
         out,
@@ -119,21 +115,13 @@ def mask(
     )
 
 
-def _open(detector: str, folder: Path | None) -> str:
-    """Return the detector meant, after opening it: what fails, fails before a folder is begun."""
-    from maskwise.data.faces import best_detector, open_detector
-    from maskwise.errors import DetectorError
+def _opened(detector: str) -> str:
+    """Return a detector's name after opening it: what fails, fails before a folder is begun."""
+    from maskwise.data.faces import open_detector
 
-    name = best_detector(folder) if detector == "auto" else detector
-    if name == "none" != detector:
-        raise DetectorError(
-            "no face detector is at hand: --detector yunet fetches one (0.3 MB), or "
-            "pip install 'maskwise[faces]'"
-        )
-    console().print(f"face detector: {name}")
-    if name != "none":
-        open_detector(name, folder)
-    return name
+    if detector != "none":
+        open_detector(detector)
+    return detector
 
 
 def _write_drawn(made: "DerivedSet", out: Path) -> None:

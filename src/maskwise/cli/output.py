@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a manifest that is there.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
-Detectors = Annotated[
-    Path | None,
-    typer.Option(help="Folder of YuNet's file; else $MASKWISE_DETECTORS, or the user's cache."),
-]
 ViewsName = Annotated[
     str,
     typer.Option(

@@ -10,7 +10,6 @@ import typer
 from maskwise.cli.answering import answered, load_predictor
 from maskwise.cli.output import (
     AsJson,
-    Detectors,
     Device,
     Run,
     ViewsName,
@@ -37,7 +36,6 @@ def predict(
         Path | None, typer.Option("--photos", help="Folder of the photos that a CSV file names.")
     ] = None,
     device: Device = "auto",
-    detectors: Detectors = None,
     views: ViewsName = "1",
     views_vote: ViewsVote = "soft",
     workers: Annotated[int, typer.Option(help="Processes that decode.")] = -1,
@@ -55,7 +53,7 @@ def predict(
         default = path_or_variable(None, "SM_CHANNEL_EVAL", "the photos")
         photos = [evaluation_photos(default)]
     found = find_photos(photos, folder)
-    predictor = load_predictor(run, device, detectors, views, views_vote)
+    predictor = load_predictor(run, device, views, views_vote)
     refs = [photo for _, photo in found]
     names = [name for name, _ in found]
     output = output_folder()

@@ -8,7 +8,6 @@ import typer
 from maskwise.cli.answering import answered, load_predictor
 from maskwise.cli.output import (
     AsJson,
-    Detectors,
     Device,
     Force,
     ViewsName,
@@ -40,7 +39,6 @@ def pseudo(
     ] = None,
     force: Force = False,
     device: Device = "auto",
-    detectors: Detectors = None,
     views: ViewsName = "1",
     views_vote: ViewsVote = "soft",
     workers: Annotated[int, typer.Option(help="Processes that decode.")] = -1,
@@ -58,7 +56,7 @@ def pseudo(
 
     keep_existing(out, force)
     found = find_photos(photos, folder)
-    predictor = load_predictor(model, device, detectors, views, views_vote)
+    predictor = load_predictor(model, device, views, views_vote)
     names, refs = [name for name, _ in found], [photo for _, photo in found]
     answers = answered(predictor, refs, names, workers)
     made = pseudo_manifest(answers, refs, min_confidence, per_class, round_number)

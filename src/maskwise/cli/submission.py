@@ -8,7 +8,6 @@ import typer
 from maskwise.cli.answering import answered, load_predictor
 from maskwise.cli.output import (
     AsJson,
-    Detectors,
     Device,
     ViewsName,
     ViewsVote,
@@ -46,7 +45,6 @@ def submit(
         typer.Option(help="A labelled manifest: also write submission.leak.csv."),
     ] = None,
     device: Device = "auto",
-    detectors: Detectors = None,
     views: ViewsName = "1",
     views_vote: ViewsVote = "soft",
     workers: Annotated[int, typer.Option(help="Processes that decode.")] = -1,
@@ -61,7 +59,7 @@ def submit(
     if source.suffix == ".csv":
         found, answers = _from_file(source, asked)
     else:
-        found, answers = _from_model(source, asked, device, detectors, views, views_vote, workers)
+        found, answers = _from_model(source, asked, device, views, views_vote, workers)
     write_submission(out / "submission.csv", asked.ids, answers)
     write_probabilities(out / "probabilities.csv", asked.ids, found, answers)
     result = {"submission": str(out / "submission.csv"), "photos": len(answers)}
@@ -92,7 +90,6 @@ def _from_model(
     source: Path,
     asked: "Listing",
     device: str,
-    detectors: Path | None,
     views: str,
     views_vote: ViewsVote,
     workers: int,
@@ -105,7 +102,7 @@ def _from_model(
     from maskwise.prediction.submission import check_photos
 
     check_photos(asked)
-    predictor = load_predictor(source, device, detectors, views, views_vote)
+    predictor = load_predictor(source, device, views, views_vote)
     refs = [PhotoRef(str(photo)) for photo in asked.photos]
     answers = list(answered(predictor, refs, asked.ids, workers))
     errors = [answer.error for answer in answers if answer.error]

@@ -118,11 +118,9 @@ def _beside(out: Path) -> Path:
 def _dry_run(manifest: Path, folder: Path, settings: "Settings", as_json: bool) -> None:
     from dataclasses import asdict
 
-    from maskwise.training.display import TrainingDisplay
     from maskwise.training.dry_run import dry_run
 
-    with TrainingDisplay(console()) as display:
-        result = asdict(dry_run(manifest, folder, settings, display))
+    result = asdict(dry_run(manifest, folder, settings))
     print_json(result) if as_json else print_pairs("dry run", result)
 
 

@@ -9,7 +9,6 @@ from maskwise.config.base import Positive, Section
 from maskwise.config.data import (
     Boundaries,
     CacheSettings,
-    FaceSettings,
     LabelSettings,
     PreprocessSettings,
 )
@@ -26,7 +25,6 @@ __all__ = [
     "Boundaries",
     "CacheSettings",
     "DistillSettings",
-    "FaceSettings",
     "LabelSettings",
     "LossSettings",
     "MixSettings",
@@ -48,7 +46,6 @@ class Settings(Section):
 
     labels: LabelSettings = LabelSettings()
     preprocess: PreprocessSettings = PreprocessSettings()
-    faces: FaceSettings = FaceSettings()
     cache: CacheSettings = Field(default_factory=CacheSettings)
     model: ModelSettings = ModelSettings()
     loss: LossSettings = LossSettings()

@@ -50,8 +50,8 @@ class PreprocessSettings(Section):
     """Pixels."""
     width: Annotated[int, Field(ge=16, le=2048)] = 128
     """Pixels."""
-    detector: Literal["auto", "yunet", "centerface", "none"] = "auto"
-    """What finds the face where no box is given; auto: the best at hand; none: nothing does."""
+    detector: Literal["yunet", "centerface", "none"] = "yunet"
+    """What finds the face where no box is given: yunet, centerface, or none."""
     align: bool = False
     """Turn the photo so that the eyes are level, where the detector's points make sense."""
     fit: Literal["cover", "contain", "native"] = "cover"
@@ -77,13 +77,6 @@ class PreprocessSettings(Section):
         """Yield what cannot stand together."""
         if self.align and self.detector == "none":
             yield "align turns the eyes level, and detector=none finds no eyes"
-
-
-class FaceSettings(Section):
-    """Where face detectors are."""
-
-    folder: UserPath | None = None
-    """Folder of YuNet's file; none: $MASKWISE_DETECTORS, else the user's cache, else fetched."""
 
 
 class CacheSettings(Section):

@@ -32,7 +32,6 @@ class CropStep:
     """Cuts out one face; a `Step` of `data.derived`."""
 
     detector: str
-    detectors: Path | None = None
     margin: float = 0.8
     """Added on each side, in shares of the box's longer side."""
     shape: str = "square"
@@ -72,7 +71,7 @@ class CropStep:
     def _faces(self, image: Image.Image, given: Box | None) -> list[Face]:
         if self.detector == "none" or (given and not self.align):
             return []
-        return open_detector(self.detector, self.detectors).find(image)
+        return open_detector(self.detector).find(image)
 
     def _cut(
         self, image: Image.Image, box: Box | None, face: Face | None

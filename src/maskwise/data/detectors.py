@@ -108,14 +108,10 @@ def _session(content: bytes, threads: int, name: str) -> Any:
     """Return a session of ONNX Runtime on the processor that prints nothing.
 
     Raises:
-        DetectorError: ONNX Runtime is not installed or cannot run the network.
+        DetectorError: ONNX Runtime cannot run the network.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise DetectorError(
-            f"the face detector {name} needs the package onnxruntime; pip install 'maskwise[faces]'"
-        ) from error
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3

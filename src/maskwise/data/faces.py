@@ -1,21 +1,19 @@
 """Finds faces in photos: one interface to several detectors, and which face a photo is of.
 
-The detectors need the extra `faces` (ONNX Runtime); this module can be imported without it.
+YuNet is part of this package; CenterFace comes with the extra `faces`.
 """
 
-import importlib.util
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from maskwise.data.detector_files import find_file, get_file
+from maskwise.data.detector_files import read_network
 from maskwise.data.detectors import CenterFace, Network, YuNet
 from maskwise.errors import DetectorError
 from maskwise.transforms.preprocess import Box
@@ -93,28 +91,15 @@ def upside_down(detector: Detector, photo: Image.Image, face: Face) -> Face | No
 
 
 @lru_cache
-def open_detector(name: str, folder: Path | None = None, threads: int = 1) -> Detector:
+def open_detector(name: str, threads: int = 1) -> Detector:
     """Return one of `DETECTORS`; this process keeps it for the next call.
 
-    `folder` holds YuNet's file. Without a folder it is looked for in the folder of the environment
-    variable `MASKWISE_DETECTORS` and in the user's cache, and fetched into the cache if need be.
-
     Raises:
-        DetectorError: there is no such detector, it cannot be had, or its file is damaged.
+        DetectorError: there is no such detector, or its file is missing or damaged.
     """
     if name not in _NETWORKS:
         raise DetectorError(f"no face detector {name!r}; there are {', '.join(DETECTORS)}")
-    return _NetworkDetector(name, _NETWORKS[name](get_file(name, folder), threads))
-
-
-def best_detector(folder: Path | None = None) -> str:
-    """Return the first of `DETECTORS` that is at hand without any download, or "none".
-
-    Raises:
-        DetectorError: the file of a detector is there, but it is damaged.
-    """
-    found = next((name for name in DETECTORS if find_file(name, folder) is not None), "none")
-    return found if importlib.util.find_spec("onnxruntime") else "none"
+    return _NetworkDetector(name, _NETWORKS[name](read_network(name), threads))
 
 
 class _NetworkDetector:

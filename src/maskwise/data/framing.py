@@ -15,19 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from maskwise.config import PreprocessSettings
 from maskwise.data.boxes import overlap
 from maskwise.data.faces import (
     Detector,
     Face,
-    best_detector,
     choose_face,
     open_detector,
     points_problem,
     roll,
 )
 from maskwise.data.mattes import find_matte
-from maskwise.errors import DetectorError, PhotoError
+from maskwise.errors import PhotoError
 from maskwise.transforms.decode import PhotoLike, decode_photo, photo_name
 from maskwise.transforms.preprocess import Box, Preprocess
 
@@ -54,8 +52,6 @@ class Framer:
     """Makes the frames of one preprocessing; it travels to worker processes."""
 
     preprocess: Preprocess
-    detectors: Path | None = None
-    """Folder of YuNet's file; see `open_detector`."""
     mattes: Path | None = None
     """Folder of saved mattes, for training with other backgrounds; see `data.mattes`."""
 
@@ -125,7 +121,7 @@ class Framer:
     @cached_property
     def _detector(self) -> Detector | None:
         name = self.preprocess.detector
-        return None if name == "none" else open_detector(name, self.detectors)
+        return None if name == "none" else open_detector(name)
 
     def __getstate__(self) -> dict[str, object]:
         """Leave the detector behind: every process opens its own."""
@@ -138,22 +134,3 @@ def face_of(faces: Sequence[Face], size: tuple[int, int], box: Box | None) -> Fa
         return choose_face(faces, size)
     nearest = max(faces, key=lambda face: overlap(face.box, box), default=None)
     return nearest if nearest and overlap(nearest.box, box) >= _SAME_FACE else None
-
-
-def resolve_detector(
-    settings: PreprocessSettings, detectors: Path | None = None
-) -> PreprocessSettings:
-    """Return the settings with `auto` replaced by the best detector at hand; nothing is fetched.
-
-    Raises:
-        DetectorError: a detector's file is at hand, but damaged; or none is, to align by.
-    """
-    if settings.detector != "auto":
-        return settings
-    name = best_detector(detectors)
-    if settings.align and name == "none":
-        raise DetectorError(
-            "preprocess.align needs a face detector, and none is at hand; "
-            "preprocess.detector=yunet fetches one (0.3 MB), or pip install 'maskwise[faces]'"
-        )
-    return settings.model_copy(update={"detector": name})

@@ -83,7 +83,6 @@ class MaskStep:
     """Draws masks on one face; a `Step` of `data.derived`."""
 
     detector: str
-    detectors: Path | None = None
     wear: int = 5
     incorrect: int = 1
     bare: int = 1
@@ -108,7 +107,7 @@ class MaskStep:
             StorageError: the disk is full or the folder cannot be written.
         """
         image = decode_photo(row["photo"])
-        detector = open_detector(self.detector, self.detectors)
+        detector = open_detector(self.detector)
         faces = detector.find(image)
         box = parse_box(row["box"]) if row["box"] else None
         face = face_of(faces, image.size, box)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,15 +56,13 @@ def evaluate(
     cache: CacheSettings,
     device: str = "auto",
     samples: int = 1000,
-    detectors: Path | None = None,
     progress: Callable[[int], None] | None = None,
     views: Views = _PLAIN,
 ) -> Evaluation:
     """Answer every row of a manifest once and score the answers.
 
-    `samples` is the number of bootstrap samples behind the intervals; `detectors` the folder of
-    the face detector's file, where it lies in no usual place; `progress` is told how many more
-    photos were answered.
+    `samples` is the number of bootstrap samples behind the intervals; `progress` is told how many
+    more photos were answered.
 
     Raises:
         ManifestError: there are no rows, none has a label, or photos cannot be decoded.
@@ -76,7 +73,7 @@ def evaluate(
     codes = answered_codes(frame, labels, model.tasks)
     if all((values == UNKNOWN).all() for values in codes.values()):
         raise ManifestError("no row to evaluate carries a label that the model answers")
-    answered = answer_rows(model, frame, cache, device, detectors, progress, views)
+    answered = answer_rows(model, frame, cache, device, progress, views)
     found = answered.probabilities
     ages = expected_ages(found, model.mean_ages)
     scores = evaluation_scores(
@@ -93,7 +90,6 @@ def answer_rows(
     frame: pl.DataFrame,
     cache: CacheSettings,
     device: str = "auto",
-    detectors: Path | None = None,
     progress: Callable[[int], None] | None = None,
     views: Views = _PLAIN,
 ) -> Answered:
@@ -107,7 +103,7 @@ def answer_rows(
     model.place(device)
     photos = photo_refs(frame)
     framed = {
-        key: open_frames(photos, Framer(preprocess, detectors), cache)
+        key: open_frames(photos, Framer(preprocess), cache)
         for key, preprocess in model.preprocesses.items()
     }
     parts = []

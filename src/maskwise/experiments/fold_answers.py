@@ -55,9 +55,7 @@ def answer_fold(frame: pl.DataFrame, path: Path, settings: Settings, fold: str) 
     """
     model = load_classifier(path, partly=True)
     rows = np.flatnonzero((frame["fold"] == fold).to_numpy())
-    answered = answer_rows(
-        model, frame[rows], settings.cache, settings.train.device, settings.faces.folder
-    )
+    answered = answer_rows(model, frame[rows], settings.cache, settings.train.device)
     ages = expected_ages(answered.probabilities, model.mean_ages)
     return FoldAnswers(rows.tolist(), answered, ages)
 

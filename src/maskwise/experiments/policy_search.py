@@ -21,7 +21,7 @@ from maskwise.experiments.trials import (
     trained_score,
 )
 from maskwise.storage import LOCK
-from maskwise.training.setup import build_model, make_accelerator, prepare_settings
+from maskwise.training.setup import build_model, check_named, make_accelerator
 from maskwise.transforms.augment.policy import (
     STRENGTHS,
     Policy,
@@ -109,7 +109,8 @@ def _check(settings: Settings) -> None:
     if not augment.enabled or not augment.policy_share:
         raise SettingsError("augment.enabled and augment.policy_share: a policy would do nothing")
     # what cannot train fails before there is a folder
-    build_model(prepare_settings(settings, None), make_accelerator(settings))
+    check_named(settings)
+    build_model(settings, make_accelerator(settings))
 
 
 def _suggested(trial: optuna.Trial | optuna.trial.FrozenTrial, sequences: int) -> Policy:

@@ -20,7 +20,7 @@ from maskwise.experiments.trials import (
     trained_score,
 )
 from maskwise.storage import write_text
-from maskwise.training.setup import make_accelerator, prepare_settings
+from maskwise.training.setup import check_named, make_accelerator
 
 _WRONG: Final = "wrong"
 """What a trial notes whose settings do not go together."""
@@ -74,7 +74,7 @@ def search_settings(
     if base.model.head == "tasks":
         raise SettingsError("model.head=tasks is three trainings; search with multi or single")
     make_accelerator(base)
-    prepare_settings(base, None)
+    check_named(base)
     plain = {
         key: part.model_dump(mode="json") if isinstance(part, Range) else part
         for key, part in space.items()

@@ -89,7 +89,6 @@ def export_model(
     on: Path | None = None,
     fold: str | None = None,
     cache: CacheSettings | None = None,
-    detectors: Path | None = None,
     told: Callable[[str], None] = lambda _: None,
 ) -> Exported:
     """Write a model or an ensemble with its decision as one ONNX file.
@@ -116,15 +115,15 @@ def export_model(
         parts = _Parts(members, tree, classifier, wanted.precision == "fp16")
         if wanted.precision == "int8" and on:
             told("finding the ranges of int8")
-            batches = _training_frames(on, classifier, preprocess, cache, detectors)
+            batches = _training_frames(on, classifier, preprocess, cache)
             parts.networks = to_int8(parts.networks, batches, place)
         graph = join(parts.networks, parts.answers)
         info = _info(model, classifier, members, preprocess, wanted.precision)
         file = OnnxClassifier(with_metadata(graph, _metadata(info)), out)
         told(f"checking on {len(frame)} photos")
         compared = compare(
-            answer_rows(classifier, frame, cache, "cpu", detectors).probabilities,
-            answer_rows(file, frame, cache, "cpu", detectors).probabilities,
+            answer_rows(classifier, frame, cache, "cpu").probabilities,
+            answer_rows(file, frame, cache, "cpu").probabilities,
             info.decision,
             _truth(frame, classifier),
         )
@@ -195,7 +194,6 @@ def _training_frames(
     classifier: Classifier,
     preprocess: Preprocess,
     cache: CacheSettings,
-    detectors: Path | None,
 ) -> Iterator[NDArray[np.uint8]]:
     """Return frames of training photos from all over a manifest, in batches.
 
@@ -209,7 +207,7 @@ def _training_frames(
         raise ManifestError(f"{on} has no training photos, from which int8 takes its ranges")
     rows = np.random.default_rng(0).permutation(len(frame))[:_CALIBRATING]
     chosen = frame[np.sort(rows)]
-    frames = open_frames(photo_refs(chosen), Framer(preprocess, detectors), cache)
+    frames = open_frames(photo_refs(chosen), Framer(preprocess), cache)
     order = np.random.default_rng(0).permutation(len(chosen))
     return frames.batches(np.array_split(order, -(-len(chosen) // _BATCH)))
 

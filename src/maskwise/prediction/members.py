@@ -94,7 +94,6 @@ def known_answers(
     fold: str | None,
     cache: CacheSettings,
     device: str = "auto",
-    detectors: Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Known, list[str]]:
     """Return what members say of photos that they were not trained on, and the photos' ids.
@@ -107,9 +106,7 @@ def known_answers(
     """
     boundaries = next((m.classifier.boundaries for m in members if m.classifier), TASK_BOUNDARIES)
     frame = labelled_manifest(manifest, boundaries)
-    tables = [
-        _out_of_fold(member, frame, fold, cache, device, detectors, progress) for member in members
-    ]
+    tables = [_out_of_fold(member, frame, fold, cache, device, progress) for member in members]
     ids = set(tables[0].ids)
     problems = [
         f"{member.name} has {len(set(table.ids) - ids)} that {members[0].name} lacks, and lacks "
@@ -153,7 +150,6 @@ def _out_of_fold(
     fold: str | None,
     cache: CacheSettings,
     device: str,
-    detectors: Path | None,
     progress: Callable[[int], None] | None,
 ) -> ProbabilityTable:
     if isinstance(member.answers, ProbabilityTable):
@@ -166,5 +162,5 @@ def _out_of_fold(
             "take the manifest that it was trained with, or --fold all if it saw none of them"
         )
     rows, _ = choose_fold(frame, fold, member.answers.val_fold)
-    answered = answer_rows(member.answers, rows, cache, device, detectors, progress)
+    answered = answer_rows(member.answers, rows, cache, device, progress)
     return ProbabilityTable(photo_ids(rows), answered.probabilities)

@@ -29,14 +29,12 @@ class Predictor:
         self,
         classifier: Classifier,
         device: str = "auto",
-        detectors: Path | None = None,
         views: Views = _PLAIN,
     ) -> None:
         self.classifier = classifier
         self.views = views
         self.framers = {
-            key: Framer(preprocess, detectors)
-            for key, preprocess in classifier.preprocesses.items()
+            key: Framer(preprocess) for key, preprocess in classifier.preprocesses.items()
         }
         classifier.check_views(views)
         classifier.place(device)
@@ -46,13 +44,11 @@ class Predictor:
         cls,
         path: str | Path,
         device: str = "auto",
-        detectors: str | Path | None = None,
         views: str = "1",
         views_vote: Literal["soft", "hard"] = "soft",
     ) -> Self:
         """Load a run folder, its `best/` or `last/`, an ensemble, or an ONNX file.
 
-        `detectors` is the folder of the face detector's file, where it lies in no usual place;
         `views` are looks at each photo, such as flip or 8, whose answers' mean, or vote, is taken.
 
         Raises:
@@ -61,8 +57,7 @@ class Predictor:
         """
         looks = Views.named(views, views_vote)
         classifier = open_classifier(Path(path))
-        place = Path(detectors) if detectors else None
-        return cls(classifier, device, place, looks)
+        return cls(classifier, device, looks)
 
     @property
     def looks(self) -> int:

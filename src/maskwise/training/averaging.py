@@ -106,7 +106,6 @@ def average_models(
     how: Literal["uniform", "greedy"],
     cache: CacheSettings,
     device: str = "auto",
-    detectors: Path | None = None,
 ) -> Averaged:
     """Write the mean of models of one architecture, with statistics of its own.
 
@@ -123,7 +122,7 @@ def average_models(
         raise RunError(f"--out {out}: the folder is not empty; name a new one")
     models = _alike(paths)
     info = models[0][1]
-    photos = _photos(manifest, info, cache, choose_device(device), detectors)
+    photos = _photos(manifest, info, cache, choose_device(device))
     weights = {
         str(path): network.state_dict() for path, (network, _) in zip(paths, models, strict=True)
     }
@@ -180,7 +179,6 @@ def _photos(
     info: ModelInfo,
     cache: CacheSettings,
     device: torch.device,
-    detectors: Path | None,
 ) -> Photos:
     frame = labelled_manifest(manifest, info.task_boundaries)
     folds = frame["fold"].fill_null("")
@@ -195,7 +193,7 @@ def _photos(
         task_boundaries=info.task_boundaries, train_boundaries=info.task_boundaries
     )
     codes = answered_codes(frame[val], labels, info.model.tasks)
-    frames = open_frames(photo_refs(frame), Framer(info.preprocess, detectors), cache)
+    frames = open_frames(photo_refs(frame), Framer(info.preprocess), cache)
     return Photos(frames, train, val, codes, info, device)
 
 

@@ -18,11 +18,10 @@ from maskwise.evaluation.charts import write_rates
 from maskwise.labels import TASKS
 from maskwise.training.checkpoint import Progress
 from maskwise.training.memory import peak_memory_gb
-from maskwise.training.observer import Observer
 from maskwise.training.pictures import batch_tiles
 from maskwise.training.prepare import RunRows, choose_rows, load_data
 from maskwise.training.schedule import rate_curve
-from maskwise.training.setup import build_model, check_batches, make_accelerator, prepare_settings
+from maskwise.training.setup import build_model, check_batches, check_named, make_accelerator
 from maskwise.training.step import Stepper
 from maskwise.training.tasks import task_settings
 from maskwise.transforms.augment.numbers import photo_rows
@@ -53,14 +52,13 @@ class DryRun:
     """A picture of photos as the network would be given them."""
 
 
-def dry_run(manifest: Path, folder: Path, settings: Settings, observer: Observer) -> DryRun:
+def dry_run(manifest: Path, folder: Path, settings: Settings) -> DryRun:
     """Take a few steps on a few photos, and write pictures to a folder; no model is kept.
 
     Raises: what `train` raises before it begins.
     """
     accelerator = make_accelerator(settings)
-    told = observer if accelerator.is_main_process else None
-    settings = prepare_settings(settings, told)
+    check_named(settings)
     rows = choose_rows(manifest, settings)
     networks = 1
     if settings.model.head == "tasks":

@@ -167,7 +167,7 @@ def load_data(
     frame = rows.frame
     frames = open_frames(
         photo_refs(frame),
-        Framer(preprocess, settings.faces.folder, settings.augment.used_mattes),
+        Framer(preprocess, settings.augment.used_mattes),
         settings.cache,
         partial(told.decoded, total=len(frame)) if told else None,
     )

@@ -19,7 +19,7 @@ from maskwise.training.loop import Trainer
 from maskwise.training.memory import peak_memory_gb
 from maskwise.training.observer import Observer
 from maskwise.training.prepare import RunRows, check_labels, choose_rows, load_data, note_missed
-from maskwise.training.setup import build_model, check_batches, make_accelerator, prepare_settings
+from maskwise.training.setup import build_model, check_batches, check_named, make_accelerator
 from maskwise.training.tasks import join_tasks, task_settings
 from maskwise.training.teacher import check_teacher, taught_labels
 from maskwise.transforms.preprocess import Preprocess
@@ -59,8 +59,7 @@ def train(
             trains there.
     """
     accelerator = make_accelerator(settings)
-    told = observer if accelerator.is_main_process else None
-    settings = prepare_settings(settings, told)
+    check_named(settings)
     rows = choose_rows(manifest, settings)
     check_teacher(settings, folder)
     if settings.model.head == "tasks":

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from maskwise.config import Settings
 from maskwise.data.batches import epoch_steps
-from maskwise.data.framing import resolve_detector
+from maskwise.data.faces import open_detector
 from maskwise.errors import SettingsError
 from maskwise.models.backbone import (
     check_compiler,
@@ -20,7 +20,6 @@ from maskwise.models.backbone import (
 )
 from maskwise.models.batch_norm import synchronise_batch_norm
 from maskwise.models.network import FaceModel
-from maskwise.training.observer import Observer
 from maskwise.training.optim import check_stages
 from maskwise.training.prepare import RunRows
 from maskwise.training.tracking.trackers import check_trackers
@@ -29,8 +28,8 @@ from maskwise.transforms.network_input import input_channels
 from maskwise.transforms.preprocess import Preprocess
 
 
-def prepare_settings(settings: Settings, told: Observer | None) -> Settings:
-    """Return the settings with the face detector that is used; say which `auto` has become.
+def check_named(settings: Settings) -> None:
+    """Check that what settings name outside of themselves is there.
 
     Raises:
         DetectorError: the face detector cannot be had.
@@ -40,18 +39,10 @@ def prepare_settings(settings: Settings, told: Observer | None) -> Settings:
     build_policy(settings.augment)
     check_trackers(settings)
     mattes = settings.augment.used_mattes
+    if settings.preprocess.detector != "none":
+        open_detector(settings.preprocess.detector)
     if mattes and not mattes.is_dir():
         raise SettingsError(f"augment.mattes: there is no folder {mattes}")
-    preprocess = resolve_detector(settings.preprocess, settings.faces.folder)
-    if told and settings.preprocess.detector == "auto":
-        hint = (
-            " is at hand, so photos without a box are taken whole; to get one, set "
-            "preprocess.detector=yunet, or pip install 'maskwise[faces]'"
-        )
-        told.noted(
-            f"face detector: {preprocess.detector}{hint if preprocess.detector == 'none' else ''}"
-        )
-    return settings.model_copy(update={"preprocess": preprocess})
 
 
 def make_accelerator(settings: Settings) -> Accelerator:

@@ -73,9 +73,7 @@ def _score(
 ) -> dict[str, float]:
     frame = rows.frame[rows.val]
     device = next(model.parameters()).device
-    frames = open_frames(
-        photo_refs(frame), Framer(info.preprocess, settings.faces.folder), settings.cache
-    )
+    frames = open_frames(photo_refs(frame), Framer(info.preprocess), settings.cache)
     answers = answer_frames(model, frames, info.preprocess, device, settings.train.amp)
     codes = task_codes(frame, settings.labels)
     return validation_scores(codes, answers.joint, answers.tasks)

@@ -95,7 +95,5 @@ def _copy(path: Path, rows: RunRows, saved: Path) -> None:
 def _ask(path: Path, rows: RunRows, settings: Settings, saved: Path) -> None:
     teacher = open_classifier(path)
     frame = rows.frame[rows.train]
-    answered = answer_rows(
-        teacher, frame, settings.cache, settings.train.device, settings.faces.folder
-    )
+    answered = answer_rows(teacher, frame, settings.cache, settings.train.device)
     write_probabilities(saved, photo_ids(frame), answered.probabilities)
