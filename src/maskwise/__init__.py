@@ -12,13 +12,15 @@ if TYPE_CHECKING:
 __all__ = ["__version__", "load"]
 
 
-def load(path: "str | Path", device: str = "auto") -> "Predictor":
-    """Load a trained model from a run folder, or from its `best/` or `last/` folder.
+def load(path: "str | Path | None" = None, device: str = "auto") -> "Predictor":
+    """Load the model that comes with Maskwise, or one of yours by its path.
+
+    That is a run folder, its `best/` or `last/` folder, an ensemble, or an ONNX file.
 
     Raises:
-        RunError: the folder holds no model, a damaged one, or one of another version.
+        RunError: there is no model, it is damaged, or another version wrote it.
         SettingsError: the device is not to be had.
     """
-    from maskwise.prediction.predictor import Predictor  # torch is imported here only
+    from maskwise.prediction.predictor import Predictor
 
     return Predictor.load(path, device=device)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from maskwise.cli.output import ViewsVote, console, note_boundaries, photo_bar, processes
 
@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from maskwise.data.frames import PhotoRef
     from maskwise.prediction.predictor import Predictor
     from maskwise.prediction.result import Prediction
+
+
+_FACES: Final = 1000
+"""Faces of one photo that are answered: all that a crowd may have."""
 
 
 def load_predictor(model: Path, device: str, views: str, views_vote: ViewsVote) -> "Predictor":
@@ -21,6 +25,26 @@ def load_predictor(model: Path, device: str, views: str, views_vote: ViewsVote) 
     if predictor.looks > 1:
         console().print(f"{predictor.looks} networks' looks at each photo")
     return predictor
+
+
+def every_face(
+    predictor: "Predictor", photos: "Sequence[tuple[str, PhotoRef]]"
+) -> "Iterator[Prediction]":
+    """Yield the answers for every face in photos; a photo without one says so."""
+    from dataclasses import replace
+
+    from maskwise.errors import PhotoError
+    from maskwise.prediction.result import Prediction
+
+    with photo_bar("answering", len(photos)) as advance:
+        for name, photo in photos:
+            try:
+                found = predictor.predict_faces(photo.path, most=_FACES)
+                answers = [replace(answer, photo=name) for answer in found]
+            except PhotoError as error:
+                answers = [Prediction(name, error=str(error))]
+            yield from answers or [Prediction(name, no_face=True)]
+            advance(1)
 
 
 def answered(

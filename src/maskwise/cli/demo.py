@@ -53,7 +53,7 @@ def demo(
     train([str(manifest), *settings], out=run)
     predictions = out / "predictions.csv"
     _say(f"maskwise predict {run} {drawn / 'eval' / 'info.csv'} --out {predictions}")
-    predict(run, [str(drawn / "eval" / "info.csv")], out=predictions)
+    predict([str(run), str(drawn / "eval" / "info.csv")], out=predictions)
     _say(f"maskwise evaluate {run} {drawn / 'eval'} --out {out}")
     result = score_run(run, drawn / "eval", None, out, cache)
     print_evaluation(result)

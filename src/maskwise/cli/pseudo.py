@@ -49,8 +49,8 @@ def pseudo(
     Merge it with the labelled manifest and train; it trains only, in the fold `pseudo`. Labels
     given by models that saw the people who score a run make that score look better than it is.
     """
-    from maskwise.data.inputs import find_photos
     from maskwise.data.manifest import write_manifest
+    from maskwise.data.named import find_photos
     from maskwise.errors import ManifestError
     from maskwise.prediction.pseudo import pseudo_manifest
 

@@ -145,7 +145,12 @@ def choose_face(faces: Sequence[Face], size: tuple[int, int]) -> Face | None:
     photo's middle in halves of the photo's diagonal: in a corner it needs 7.4 times the area of a
     face in the middle. Of equal weights the better score counts, then the leftmost, topmost box.
     """
-    return max(faces, key=lambda face: _rank(face, size), default=None)
+    return next(iter(by_weight(faces, size)), None)
+
+
+def by_weight(faces: Sequence[Face], size: tuple[int, int]) -> list[Face]:
+    """Return the faces of a photo, the one that `choose_face` takes first."""
+    return sorted(faces, key=lambda face: _rank(face, size), reverse=True)
 
 
 def _rank(face: Face, size: tuple[int, int]) -> tuple[float, ...]:

@@ -7,10 +7,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from maskwise.data.boxes import parse_box
@@ -18,6 +17,9 @@ from maskwise.data.framing import Framed, Framer
 from maskwise.data.workers import worker_pool
 from maskwise.errors import ManifestError, PhotoError, listed
 from maskwise.transforms.preprocess import Box
+
+if TYPE_CHECKING:
+    import polars as pl  # slow to import, and answering single photos needs no tables
 
 _AHEAD = 4
 """Batches that the workers decode ahead of the reader, per worker."""
@@ -56,7 +58,7 @@ class FrameSource(Protocol):
         """
 
 
-def photo_refs(frame: pl.DataFrame) -> list[PhotoRef]:
+def photo_refs(frame: "pl.DataFrame") -> list[PhotoRef]:
     """Return the photos and boxes of a manifest, row by row."""
     return [
         PhotoRef(photo, parse_box(box) if box else None)

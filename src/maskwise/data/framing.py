@@ -19,6 +19,7 @@ from maskwise.data.boxes import overlap
 from maskwise.data.faces import (
     Detector,
     Face,
+    by_weight,
     choose_face,
     open_detector,
     points_problem,
@@ -97,6 +98,32 @@ class Framer:
             known = name or photo_name(photo)
             raise PhotoError(f"{known}:{str(error).removeprefix(unnamed)}") from error
         return Framed(pixels, found, missed=self._detector is not None and found is None)
+
+    def faces(self, photo: PhotoLike, most: int) -> tuple[list[Framed], int]:
+        """Return the frames of the faces in a photo, the largest and most central first.
+
+        No more than `most` are framed; the number of those that were found comes second. Without a
+        detector there are none.
+
+        Raises:
+            PhotoError: the photo cannot be decoded.
+            DetectorError: the detector that the preprocessing names cannot be had.
+        """
+        image = decode_photo(photo)
+        found = by_weight(self._detector.find(image), image.size) if self._detector else []
+        framed = [
+            Framed(self.preprocess.frame(image, face.box, self._tilt(face)), face.box, missed=False)
+            for face in found[:most]
+        ]
+        return framed, len(found)
+
+    def crop(self, photo: PhotoLike) -> Framed:
+        """Return the frame of a photo that is cut out already: no face is looked for.
+
+        Raises:
+            PhotoError: the photo cannot be decoded.
+        """
+        return Framed(self.preprocess.frame(photo), None, missed=False)
 
     def _tilt(self, face: Face | None) -> float:
         """Return the degrees to turn a face upright; points that make no sense turn nothing."""

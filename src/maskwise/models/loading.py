@@ -1,10 +1,22 @@
 """Models of every kind by path: a run folder, a model folder, an ensemble, an ONNX file."""
 
 from pathlib import Path
+from typing import Final
 
 from maskwise.errors import RunError
 from maskwise.models.classifier import Classifier
 from maskwise.models.onnx_classifier import OnnxClassifier
+
+SHIPPED: Final = Path(__file__).parent / "shipped" / "maskwise.onnx"
+"""The model that comes with Maskwise."""
+_MODEL_FILES: Final = (
+    "model.json", "best/model.json", "last/model.json", "ensemble.json", "run.json", "folds.json",
+)  # fmt: skip
+
+
+def names_model(path: Path) -> bool:
+    """Return whether a path is that of a model, not of photos: an ONNX file or a model's folder."""
+    return path.suffix == ".onnx" or any((path / name).is_file() for name in _MODEL_FILES)
 
 
 def open_classifier(path: Path, partly: bool = False, undecided: bool = False) -> Classifier:

@@ -6,7 +6,6 @@ from typing import Annotated, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.special import softmax
 
 from maskwise.config.base import NotNegative, Section
 from maskwise.labels import TASKS
@@ -156,5 +155,7 @@ def stack_features(members: Sequence[Probabilities]) -> NDArray[np.float64]:
 
 def _stacked(members: Sequence[Probabilities], model: StackedTask) -> NDArray[np.float32]:
     scores = stack_features(members) @ np.array(model.weights).T + np.array(model.bias)
+    from scipy.special import softmax  # slow to import, and stacks alone need it
+
     shares: NDArray[np.float32] = softmax(scores, axis=1).astype(np.float32)
     return shares

@@ -13,10 +13,10 @@ from maskwise.data.framing import Framed, Framer
 from maskwise.errors import PhotoError
 from maskwise.labels import TASKS, decode_class
 from maskwise.models.classifier import Classifier
-from maskwise.models.loading import open_classifier
+from maskwise.models.loading import SHIPPED, open_classifier
 from maskwise.models.views import Views
 from maskwise.prediction.result import Prediction
-from maskwise.transforms.decode import PhotoLike
+from maskwise.transforms.decode import PhotoLike, decode_photo
 
 _PLAIN = Views()
 _BATCH = 64
@@ -42,12 +42,14 @@ class Predictor:
     @classmethod
     def load(
         cls,
-        path: str | Path,
+        path: str | Path | None = None,
         device: str = "auto",
         views: str = "1",
         views_vote: Literal["soft", "hard"] = "soft",
     ) -> Self:
         """Load a run folder, its `best/` or `last/`, an ensemble, or an ONNX file.
+
+        Without a path it is the model that comes with Maskwise.
 
         `views` are looks at each photo, such as flip or 8, whose answers' mean, or vote, is taken.
 
@@ -56,7 +58,7 @@ class Predictor:
             SettingsError: the device is not to be had, or there are no such views.
         """
         looks = Views.named(views, views_vote)
-        classifier = open_classifier(Path(path))
+        classifier = open_classifier(Path(path) if path else SHIPPED)
         return cls(classifier, device, looks)
 
     @property
@@ -114,34 +116,54 @@ class Predictor:
         for start, framed in zip(starts, zip(*results, strict=True), strict=True):
             yield from self._answers(names[start : start + _BATCH], framed)
 
-    def _answers(
-        self, names: Sequence[str], framed: Sequence[Sequence[Framed | PhotoError]]
-    ) -> list[Prediction]:
-        """Return the answers for photos, given the frames of each of the framers."""
-        answers = [Prediction(name) for name in names]
-        good: list[tuple[int, list[Framed]]] = []
-        for number, frames in enumerate(zip(*framed, strict=True)):
-            errors = [frame for frame in frames if isinstance(frame, PhotoError)]
-            if errors:
-                answers[number] = Prediction(names[number], error=str(errors[0]))
-            else:
-                good.append((number, [frame for frame in frames if isinstance(frame, Framed)]))
-        for number, answer in self._predictions(names, good) if good else ():
-            answers[number] = answer
-        return answers
+    def predict_faces(self, photo: PhotoLike, most: int = 50) -> list[Prediction]:
+        """Return an answer for each face in a photo, the largest and most central first.
 
-    def _predictions(
-        self, names: Sequence[str], good: Sequence[tuple[int, list[Framed]]]
-    ) -> Iterator[tuple[int, Prediction]]:
-        """Yield number and answer of the photos that could be framed."""
+        A photo without a face gives none; of more than `most` faces the others are left out.
+
+        Raises:
+            PhotoError: the photo cannot be read.
+            DetectorError: the face detector that the model was trained with cannot be had.
+        """
+        frames = self.frame_faces(photo, most)[0]
+        return self.answer_frames([_name(photo, 0)] * len(frames), frames)
+
+    def frame_faces(self, photo: PhotoLike, most: int) -> tuple[list[list[Framed]], int]:
+        """Return for each face in a photo its frame by each framer, and how many faces there are.
+
+        Raises: what `predict_faces` raises.
+        """
+        image = decode_photo(photo)
+        first, *others = self.framers.values()
+        faces, found = first.faces(image, most)
+        return [
+            [face, *(other.frame(image, face.box) for other in others)] for face in faces
+        ], found
+
+    def frame_crop(self, photo: PhotoLike) -> list[Framed]:
+        """Return the frames of a photo that is a cut out face already.
+
+        Raises:
+            PhotoError: the photo cannot be read.
+        """
+        image = decode_photo(photo)
+        return [framer.crop(image) for framer in self.framers.values()]
+
+    def answer_frames(
+        self, names: Sequence[str], frames: Sequence[Sequence[Framed]]
+    ) -> list[Prediction]:
+        """Return the answers for faces, given the frames of each by each framer."""
+        if not frames:
+            return []
         batch = {
-            key: np.stack([frames[place].pixels for _, frames in good])
+            key: np.stack([framed[place].pixels for framed in frames])
             for place, key in enumerate(self.framers)
         }
         decision = self.classifier.decision
         found = decision.calibrated(self.classifier.answer(batch, self.views))
         classes, unsure = decision.classes(found), decision.unsure(found)
-        for place, (number, frames) in enumerate(good):
+        answers = []
+        for place, (name, framed) in enumerate(zip(names, frames, strict=True)):
             probabilities = {
                 task: {
                     str(word): float(p)
@@ -150,19 +172,36 @@ class Predictor:
                 for task, words in TASKS.items()
             }
             codes = decode_class(classes[place : place + 1])
-            yield (
-                number,
+            answers.append(
                 Prediction(
-                    names[number],
+                    name,
                     int(classes[place]),
                     **{task: TASKS[task][int(code[0])] for task, code in codes.items()},
                     probabilities=probabilities,
                     classes=tuple(map(float, found.joint[place])),
                     unsure=bool(unsure[place]),
-                    face=frames[0].box,
-                    no_face=frames[0].missed,
-                ),
+                    face=framed[0].box,
+                    no_face=framed[0].missed,
+                )
             )
+        return answers
+
+    def _answers(
+        self, names: Sequence[str], framed: Sequence[Sequence[Framed | PhotoError]]
+    ) -> list[Prediction]:
+        """Return the answers for photos, given the frames of each of the framers."""
+        answers = [Prediction(name) for name in names]
+        good: dict[int, list[Framed]] = {}
+        for number, frames in enumerate(zip(*framed, strict=True)):
+            errors = [frame for frame in frames if isinstance(frame, PhotoError)]
+            if errors:
+                answers[number] = Prediction(names[number], error=str(errors[0]))
+            else:
+                good[number] = [frame for frame in frames if isinstance(frame, Framed)]
+        made = self.answer_frames([names[number] for number in good], list(good.values()))
+        for number, answer in zip(good, made, strict=True):
+            answers[number] = answer
+        return answers
 
 
 def _frame_or_error(framer: Framer, photo: PhotoLike) -> Framed | PhotoError:
