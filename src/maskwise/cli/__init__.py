@@ -17,6 +17,7 @@ from maskwise.cli.pseudo import pseudo
 from maskwise.cli.queue import queue
 from maskwise.cli.recipes import compare, recipes
 from maskwise.cli.search import search
+from maskwise.cli.serve import key, serve
 from maskwise.cli.submission import diff, score, submit
 from maskwise.cli.train import settings, train
 from maskwise.errors import MaskwiseError
@@ -53,6 +54,8 @@ app.command()(average)
 app.command()(queue)
 app.command()(decide)
 app.command()(export)
+app.command()(serve)
+app.command()(key)
 app.command()(pseudo)
 app.command()(submit)
 app.command()(score)

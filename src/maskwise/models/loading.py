@@ -19,15 +19,19 @@ def names_model(path: Path) -> bool:
     return path.suffix == ".onnx" or any((path / name).is_file() for name in _MODEL_FILES)
 
 
-def open_classifier(path: Path, partly: bool = False, undecided: bool = False) -> Classifier:
+def open_classifier(
+    path: Path, partly: bool = False, undecided: bool = False, threads: int = 0
+) -> Classifier:
     """Load what answers photos, with its decision unless `undecided`.
+
+    An ONNX file keeps `threads` busy, 0: one a core.
 
     Raises:
         RunError: there is none, it is damaged, or another version wrote it; it answers some of the
             tasks only, and not `partly` is asked for; or it is no ONNX file and torch is missing.
     """
     if path.suffix == ".onnx":
-        return OnnxClassifier.load(path)
+        return OnnxClassifier.load(path, threads)
     try:
         from maskwise.models.ensemble import load_classifier
     except ModuleNotFoundError as error:

@@ -27,23 +27,24 @@ _TURNS: Final = {
 PhotoLike = str | Path | bytes | Image.Image | NDArray[np.generic]
 
 
-def decode_photo(photo: PhotoLike) -> Image.Image:
+def decode_photo(photo: PhotoLike, most_pixels: int = MAX_PIXELS) -> Image.Image:
     """Return a photo as an upright RGB image.
 
     Takes a path, the bytes of a file, a Pillow image or an array (H, W), (H, W, 1|3|4) of uint8,
     uint16, or float in 0..1. The EXIF orientation is applied, transparency is laid over white,
-    16-bit grey is scaled down, and of an animation the first frame is taken.
+    16-bit grey is scaled down, and of an animation the first frame is taken. A photo of more than
+    `most_pixels` is refused before it is decoded.
 
     Raises:
         PhotoError: missing, empty, no image, cut short, too large, too small or too narrow.
     """
     if isinstance(photo, np.ndarray):
-        return _checked(Image.fromarray(_to_uint8(photo)), photo_name(photo))
+        return _checked(Image.fromarray(_to_uint8(photo)), photo_name(photo), most_pixels)
     if isinstance(photo, Image.Image):
-        return _upright_rgb(photo, photo_name(photo))
+        return _upright_rgb(photo, photo_name(photo), most_pixels)
     name = photo_name(photo)
     with _open(photo, name) as image:
-        return _upright_rgb(image, name)
+        return _upright_rgb(image, name, most_pixels)
 
 
 def photo_name(photo: PhotoLike) -> str:
@@ -73,8 +74,10 @@ def _open(photo: str | Path | bytes, name: str) -> ImageFile.ImageFile:
         raise PhotoError(f"{name}: a damaged image ({error})") from error
 
 
-def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
-    _check_size(image.size, name)
+def _upright_rgb(image: Image.Image, name: str, most_pixels: int) -> Image.Image:
+    _check_size(image.size, name, most_pixels)
+    if image.mode == "RGB" and not image.info and not isinstance(image, ImageFile.ImageFile):
+        return image  # it was decoded here before; copies of large photos cost time
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -109,15 +112,15 @@ def _orientation(image: Image.Image) -> int:
     return orientation if isinstance(orientation, int) else 1
 
 
-def _checked(image: Image.Image, name: str) -> Image.Image:
-    _check_size(image.size, name)
+def _checked(image: Image.Image, name: str, most_pixels: int) -> Image.Image:
+    _check_size(image.size, name, most_pixels)
     return _to_rgb(image)
 
 
-def _check_size(size: tuple[int, int], name: str) -> None:
+def _check_size(size: tuple[int, int], name: str, most_pixels: int) -> None:
     width, height = size
-    if width * height > MAX_PIXELS:
-        raise PhotoError(f"{name}: {width}x{height} is more than {MAX_PIXELS:,} pixels")
+    if width * height > most_pixels:
+        raise PhotoError(f"{name}: {width}x{height} is more than {most_pixels:,} pixels")
     if min(size) < MIN_SIDE:
         raise PhotoError(f"{name}: {width}x{height} is smaller than {MIN_SIDE} pixels")
     if max(size) > MAX_ASPECT * min(size):

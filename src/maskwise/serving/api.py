@@ -1,0 +1,199 @@
+"""The application: routes, who may call them, and what is measured."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, MutableMapping, Sequence
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from maskwise.errors import PhotoError
+from maskwise.serving.access import KEY_HEADER, allowed_tasks, key_check
+from maskwise.serving.answering import Answerer
+from maskwise.serving.keys import Keys
+from maskwise.serving.metrics import Metrics
+from maskwise.serving.photos import FORM, SentPhoto, sent_photos
+from maskwise.serving.problems import ProblemError, busy, tell_problems, told
+from maskwise.serving.schemas import Answers, PhotoAnswer, Task
+from maskwise.serving.settings import ServeSettings
+from maskwise.serving.stream import add_stream
+from maskwise.version import __version__
+
+_BODY: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "image/*": {"schema": {"type": "string", "format": "binary"}},
+            FORM: {
+                "schema": {
+                    "type": "object",
+                    "required": ["photos"],
+                    "properties": {
+                        "photos": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                        }
+                    },
+                }
+            },
+        },
+    }
+}
+_PROBLEMS: Final = told(
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+Tasks = Annotated[list[Task], Query(description="What to answer; all where none is named.")]
+
+
+def create_app(settings: ServeSettings) -> FastAPI:
+    """Return the application; it loads its model when it starts.
+
+    Raises:
+        SettingsError: the file of keys cannot be used.
+    """
+    keys = Keys.read(settings.keys) if settings.keys else None
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with Answerer(settings, metrics) as app.state.answerer:
+            yield
+
+    app = FastAPI(
+        title="Maskwise",
+        version=__version__,
+        summary="Mask wear, gender and age group from photos of faces. Nothing is stored.",
+        lifespan=lifespan,
+        docs_url=None,  # these pages would load scripts from elsewhere
+        redoc_url=None,
+    )
+    app.add_middleware(_Measured, metrics=metrics)
+    if settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Content-Type", KEY_HEADER],
+        )
+    tell_problems(app)
+    _add_health(app, metrics, keys)
+    _add_answers(app, settings, keys)
+    add_stream(app, settings, metrics, keys)
+    return app
+
+
+def _add_health(app: FastAPI, metrics: Metrics, keys: Keys | None) -> None:
+    @app.get("/health/live", summary="Whether the process runs.")
+    async def live() -> dict[str, str]:
+        return {"status": "live"}
+
+    @app.get(
+        "/health/ready",
+        summary="Whether photos are taken: 503 while the queue is full.",
+        responses=told(HTTPStatus.SERVICE_UNAVAILABLE),
+    )
+    async def ready() -> dict[str, str]:
+        async with app.state.answerer.admitted(1):
+            return {"status": "ready"}
+
+    @app.get("/metrics", summary="Figures for Prometheus.", dependencies=[key_check(keys)])
+    async def figures() -> Response:
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+def _add_answers(app: FastAPI, settings: ServeSettings, keys: Keys | None) -> None:
+    async def answers(request: Request, tasks: Sequence[str], whole: bool) -> Response:
+        wanted = allowed_tasks(settings, tasks)
+        photos = await sent_photos(request, settings)
+        answered = await _answered(app.state.answerer, photos, wanted, whole, settings.seconds)
+        content = answered.model_dump_json(exclude_none=True)
+        return Response(content, media_type="application/json")
+
+    shared: dict[str, Any] = {
+        "response_model": Answers,
+        "responses": _PROBLEMS,
+        "openapi_extra": _BODY,
+        "dependencies": [key_check(keys)],
+    }
+
+    @app.post("/v1/predict", summary="Find the faces in photos and answer each.", **shared)
+    async def predict(request: Request, tasks: Tasks = []) -> Response:  # noqa: B006
+        return await answers(request, tasks, whole=False)
+
+    @app.post("/v1/classify", summary="Answer photos that are cut out faces.", **shared)
+    async def classify(request: Request, tasks: Tasks = []) -> Response:  # noqa: B006
+        return await answers(request, tasks, whole=True)
+
+
+async def _answered(
+    answerer: Answerer,
+    photos: Sequence[SentPhoto],
+    tasks: Sequence[str],
+    whole: bool,
+    seconds: float,
+) -> Answers:
+    """Return the answers for the photos of a request.
+
+    Raises:
+        ProblemError: there is no room for them, they took too long, or none could be read.
+    """
+    async with answerer.admitted(len(photos)):
+        try:
+            async with asyncio.timeout(seconds):
+                found = await asyncio.gather(
+                    *(_photo_answer(answerer, photo, tasks, whole) for photo in photos)
+                )
+        except TimeoutError as error:
+            raise busy(seconds) from error
+    errors = [f"{photo.name}: {photo.error}" for photo in found if photo.error]
+    if len(errors) == len(found):
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "no photo could be read", errors)
+    return Answers(photos=found)
+
+
+async def _photo_answer(
+    answerer: Answerer, photo: SentPhoto, tasks: Sequence[str], whole: bool
+) -> PhotoAnswer:
+    try:
+        answered = await answerer.answer(photo.content, whole)
+    except PhotoError as error:
+        return PhotoAnswer(name=photo.name, error=str(error).removeprefix("the photo: "))
+    return PhotoAnswer.of(photo.name, answered, tasks)
+
+
+class _Measured:
+    """Notes how long each request took; a path that is no route has the name of none."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
+
+        async def noting(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        finally:
+            route = getattr(scope.get("route"), "path", "none")
+            self._metrics.answered(route, status, time.perf_counter() - started)

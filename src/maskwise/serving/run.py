@@ -1,0 +1,83 @@
+"""Starts the service: one process, or several that share a port."""
+
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
+
+from maskwise.errors import SettingsError
+from maskwise.models.loading import SHIPPED, open_classifier
+from maskwise.serving.keys import Keys
+from maskwise.serving.settings import ServeSettings
+
+SETTINGS: Final = "MASKWISE_SERVE_SETTINGS"
+"""Environment variable that hands the settings to worker processes, as JSON."""
+_METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
+_KEEP_ALIVE: Final = 15
+"""Seconds that an idle connection is kept."""
+
+
+def serve(settings: ServeSettings, told: Callable[[str], None]) -> None:
+    """Answer requests until a signal ends this process; what was begun is finished.
+
+    `told` is given the address, just before.
+
+    Raises:
+        RunError: there is no model, or it is damaged.
+        SettingsError: the address cannot be had, or the file of keys cannot be used.
+    """
+    # what is wrong is told here, once, and not by each worker
+    open_classifier(settings.model or SHIPPED)
+    if settings.keys:
+        Keys.read(settings.keys)
+    with _listen(settings) as listening, tempfile.TemporaryDirectory() as folder:
+        os.environ[SETTINGS] = settings.model_dump_json()
+        if settings.workers > 1:
+            os.environ[_METRICS_FOLDER] = folder
+        config = uvicorn.Config(
+            "maskwise.serving.run:app_from_environment",
+            factory=True,
+            workers=settings.workers,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE,
+            timeout_graceful_shutdown=max(int(settings.seconds), 1),
+            ws="websockets-sansio",
+            ws_max_size=int(settings.megabytes * 1e6),
+        )
+        told(f"http://{_host(settings)}:{listening.getsockname()[1]}")
+        if settings.workers > 1:
+            Multiprocess(config, sockets=[listening]).run()
+        else:
+            uvicorn.Server(config).run(sockets=[listening])
+
+
+def app_from_environment() -> FastAPI:
+    """Return the application for the settings that `serve` left for its processes."""
+    # the metrics' library reads its folder when it is imported
+    from maskwise.serving.api import create_app
+
+    return create_app(ServeSettings.model_validate_json(os.environ[SETTINGS]))
+
+
+def _listen(settings: ServeSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        listening = socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot listen on {_host(settings)}:{settings.port}: {error.strerror or error}; "
+            "choose another --host or --port"
+        ) from error
+    listening.set_inheritable(True)
+    return listening
+
+
+def _host(settings: ServeSettings) -> str:
+    return f"[{settings.host}]" if ":" in settings.host else settings.host
