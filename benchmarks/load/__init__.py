@@ -1,0 +1,1 @@
+"""The HTTP service under load, beside a plain FastAPI and torch route with the same model."""
