@@ -11,8 +11,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from filelock import FileLock, Timeout
-
 from maskwise.errors import StorageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -80,6 +78,8 @@ def only_writer(folder: Path) -> Iterator[None]:
     Raises:
         StorageError: another process writes there, or the folder cannot be written.
     """
+    from filelock import FileLock, Timeout  # slow to import, and most commands lock nothing
+
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         try:

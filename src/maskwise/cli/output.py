@@ -115,7 +115,13 @@ def processes(workers: int) -> int:
 
 @contextmanager
 def photo_bar(what: str, total: int | None) -> "Iterator[Callable[[int], None]]":
-    """Show a progress bar over photos; yield the function that advances it."""
+    """Show a progress bar over photos; yield the function that advances it.
+
+    A single photo has none: it is answered before a bar could be drawn.
+    """
+    if total == 1:
+        yield lambda _: None
+        return
     from maskwise.progress import photo_progress
 
     with photo_progress(console()) as progress:
