@@ -8,7 +8,7 @@ its answer shows the newest frame, however slow the network is.
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -53,7 +53,7 @@ def add_stream(app: FastAPI, settings: ServeSettings, metrics: Metrics, keys: Ke
             await _watch(socket, app.state.answerer, settings, keys)
         except ProblemError as problem:
             await _refuse(socket, problem)
-        except (WebSocketDisconnect, RuntimeError, TimeoutError):
+        except (WebSocketDisconnect, RuntimeError):
             pass  # the camera has gone, at whatever moment
         finally:
             watched -= 1
@@ -66,14 +66,13 @@ async def _watch(
     """Answer the frames of one camera until it goes.
 
     Raises:
-        ProblemError: its first message is wrong, or its key is.
+        ProblemError: what it wishes makes no sense, its key is wrong, or no frame came for long.
         WebSocketDisconnect: it went.
-        TimeoutError: no frame came for long.
     """
     watch, tasks, frame = Watch(), allowed_tasks(settings, ["mask"]), 0
     admitted = keys is None
     while True:
-        message = await asyncio.wait_for(socket.receive(), _QUIET)
+        message = await _message(socket)
         if message["type"] == "websocket.disconnect":
             return
         text, picture = message.get("text"), message.get("bytes")
@@ -89,6 +88,14 @@ async def _watch(
         answer = await _answer_frame(answerer, picture or b"", watch, tasks, settings.seconds)
         milliseconds = round(1000 * (time.perf_counter() - started), 1)
         await socket.send_text(json.dumps({"frame": frame, **answer, "milliseconds": milliseconds}))
+
+
+async def _message(socket: WebSocket) -> MutableMapping[str, Any]:
+    try:
+        return await asyncio.wait_for(socket.receive(), _QUIET)
+    except TimeoutError as error:
+        detail = f"no frame came for {_QUIET:g} s"
+        raise ProblemError(HTTPStatus.REQUEST_TIMEOUT, detail) from error
 
 
 def _wish(text: str) -> _Wish:
