@@ -11,6 +11,7 @@ from PIL import Image
 from maskwise.data.manifest import manifest_from_rows, write_manifest
 from maskwise.labels import TASKS
 
+pytest_plugins = ["service"]
 TINY = (
     "model.backbone=test_efficientnet",
     "model.pretrained=none",

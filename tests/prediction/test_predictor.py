@@ -202,7 +202,7 @@ def test_damaged_model_folders_are_named(
 def test_missing_run_and_photos_are_named(trained: tuple[Path, Path], tmp_path: Path) -> None:
     photo = photos_of(trained[1])[0]
     result = invoke("predict", tmp_path / "nothing", photo, exit_code=2)
-    assert "nothing is no folder" in str(result.exception)
+    assert "nothing: there is no such model, and no such photo" in str(result.exception)
     result = invoke("predict", trained[0], tmp_path / "none*.jpg", exit_code=2)
     assert "no photo there" in str(result.exception)
 

@@ -19,7 +19,7 @@ from maskwise.labels import encode_class
 from maskwise.serving import answering
 from maskwise.serving.keys import Keys, add_key
 from people import person
-from serving.conftest import Serving, crowd, jpeg
+from service import Serving, crowd, jpeg
 
 JPEG = {"content-type": "image/jpeg"}
 FORM = {"content-type": "multipart/form-data; boundary=x"}

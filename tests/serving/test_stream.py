@@ -11,7 +11,7 @@ from starlette.websockets import WebSocketDisconnect
 from maskwise.serving import stream as streaming
 from maskwise.serving.keys import add_key
 from people import person, scenery
-from serving.conftest import Serving, jpeg
+from service import Serving, jpeg
 
 
 def answer(socket: Any, picture: bytes) -> dict[str, Any]:

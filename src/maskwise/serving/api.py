@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from maskwise.errors import PhotoError
@@ -107,9 +108,15 @@ def _add_health(app: FastAPI, metrics: Metrics, keys: Keys | None) -> None:
         async with app.state.answerer.admitted(1):
             return {"status": "ready"}
 
-    @app.get("/metrics", summary="Figures for Prometheus.", dependencies=[key_check(keys)])
+    @app.get(
+        "/metrics",
+        summary="Figures for Prometheus.",
+        dependencies=[key_check(keys)],
+        response_class=PlainTextResponse,
+        responses=told(HTTPStatus.UNAUTHORIZED),
+    )
     async def figures() -> Response:
-        return Response(metrics.text(), media_type="text/plain; version=0.0.4")
+        return PlainTextResponse(metrics.text(), media_type="text/plain; version=0.0.4")
 
 
 def _add_answers(app: FastAPI, settings: ServeSettings, keys: Keys | None) -> None:

@@ -1,0 +1,108 @@
+"""The service as a process: how it starts and ends, and clients that misbehave."""
+
+import re
+import signal
+import socket
+import struct
+import time
+from pathlib import Path
+
+import pytest
+from websockets.sync.client import connect
+
+from commands import refused, wait_for
+from maskwise.models.loading import SHIPPED
+from service import NO_TORCH, service
+
+
+def head(length: int) -> bytes:
+    return (
+        f"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
+        f"Content-Length: {length}\r\n\r\n"
+    ).encode()
+
+
+def test_clients_that_misbehave_do_no_harm(face: bytes) -> None:
+    with service("--seconds", 1, "--megabytes", 1) as running:
+        with running.connection() as slow:  # half a body, and no more
+            slow.sendall(head(len(face)) + face[:500])
+            began = time.monotonic()
+            assert slow.recv(4096).startswith(b"HTTP/1.1 408")
+            assert 0.8 < time.monotonic() - began < 10
+        with running.connection() as cut:
+            cut.sendall(head(len(face)) + face[:500])
+        with running.connection() as gone:  # asked, and gone before the answer
+            gone.sendall(head(len(face)) + face)
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with running.connection() as large:
+            large.sendall(head(5_000_000) + b"x" * 1000)
+            assert large.recv(4096).startswith(b"HTTP/1.1 413")
+        with running.connection() as nonsense:
+            nonsense.sendall(b"\x00\x01\x02 nonsense\r\n\r\n")
+            assert nonsense.recv(4096).startswith(b"HTTP/1.1 400")
+        address = f"ws://127.0.0.1:{running.port}/v1/stream"
+        with connect(address) as camera:
+            camera.send(face)
+            camera.recv()
+            camera.send(face)
+            camera.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            camera.socket.close()  # in the middle of a frame's answer
+        with connect(address, max_size=None) as camera:
+            camera.send(b"x" * 2_000_000)
+            with pytest.raises(Exception, match=r"1009"):
+                camera.recv()
+        assert len(running.predict(face)["faces"]) == 1  # type: ignore[arg-type]
+        wait_for(lambda: "maskwise_streams 0.0" in running.get("/metrics"))
+        assert "maskwise_queue_photos 0.0" in running.get("/metrics")
+        (line,) = running.stopped().splitlines()  # and nothing else was logged of anybody
+        assert line.endswith("Invalid HTTP request received.")
+
+
+def test_what_was_begun_is_finished(face: bytes) -> None:
+    slowly = NO_TORCH.replace(
+        "main()\n",
+        "import time\n"
+        "from maskwise.serving import answering\n"
+        "decode = answering.decode_photo\n"
+        "answering.decode_photo = lambda *words: (time.sleep(1.5), decode(*words))[1]\n"
+        "main()\n",
+    )
+    with service(script=slowly) as running, running.connection() as asking:
+        asking.sendall(head(len(face)) + face)
+        wait_for(lambda: "maskwise_queue_photos 1.0" in running.get("/metrics"))
+        running.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        with pytest.raises(OSError, match="refused"):
+            running.connection()
+        assert asking.recv(4096).startswith(b"HTTP/1.1 200")
+        running.ended()
+        assert running.process.returncode in (0, -signal.SIGTERM)
+
+
+def test_several_processes_share_a_port_and_add_up_their_figures(face: bytes) -> None:
+    script = NO_TORCH.replace("main()\n", "if __name__ == '__main__':\n    main()\n")
+    with service("--workers", 2, script=script) as running:
+        for _ in range(12):
+            running.predict(face)
+        for _ in range(5):  # whichever process answers
+            counts = re.findall(
+                r'maskwise_faces_total\{state="\w+"\} ([\d.]+)', running.get("/metrics")
+            )
+            assert sum(map(float, counts)) == 12
+        running.stopped()
+
+
+def test_what_keeps_it_from_starting_is_told_in_a_line(tmp_path: Path) -> None:
+    content = bytearray(SHIPPED.read_bytes())
+    content[len(content) // 2] ^= 1
+    altered = tmp_path / "altered.onnx"
+    altered.write_bytes(content)
+    assert "damaged or altered" in refused("serve", altered)
+    assert "there is no model" in refused("serve", tmp_path / "none.onnx")
+    assert "cannot read the keys" in refused("serve", "--keys", tmp_path / "none")
+    wrong = refused("serve", "--faces", 0, "--seconds", -1, "--origins", "door")
+    assert all(word in wrong for word in ("faces", "seconds"))
+    assert "'door' is no origin" in refused("serve", "--origins", "door")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert f"cannot listen on 127.0.0.1:{port}" in refused("serve", "--port", port)
