@@ -131,3 +131,15 @@ def test_a_camera_that_falls_silent_is_let_go(
         with pytest.raises(WebSocketDisconnect):
             socket.receive_text()
     assert "maskwise_streams 0.0" in client.get("/metrics").text
+
+
+def test_pages_of_other_sites_may_not_watch(serving: Serving, face: bytes) -> None:
+    here, door = {"origin": "http://testserver"}, {"origin": "https://door.example"}
+    client = serving()
+    with client.websocket_connect("/v1/stream", headers=here) as socket:
+        assert len(answer(socket, face)["people"]) == 1
+    with client.websocket_connect("/v1/stream", headers=door) as socket:
+        assert socket.receive_json()["problem"]["status"] == 403
+    client = serving(origins=("https://door.example",))
+    with client.websocket_connect("/v1/stream", headers=door) as socket:
+        assert len(answer(socket, face)["people"]) == 1

@@ -17,9 +17,10 @@ from maskwise.serving.access import KEY_HEADER, allowed_tasks, key_check
 from maskwise.serving.answering import Answerer
 from maskwise.serving.keys import Keys
 from maskwise.serving.metrics import Metrics
+from maskwise.serving.page import add_page
 from maskwise.serving.photos import FORM, SentPhoto, sent_photos
 from maskwise.serving.problems import ProblemError, busy, tell_problems, told
-from maskwise.serving.schemas import Answers, PhotoAnswer, Task
+from maskwise.serving.schemas import Answers, Info, PhotoAnswer, Task
 from maskwise.serving.settings import ServeSettings
 from maskwise.serving.stream import add_stream
 from maskwise.version import __version__
@@ -88,13 +89,15 @@ def create_app(settings: ServeSettings) -> FastAPI:
             allow_headers=["Content-Type", KEY_HEADER],
         )
     tell_problems(app)
-    _add_health(app, metrics, keys)
+    _add_state(app, settings, metrics, keys)
     _add_answers(app, settings, keys)
     add_stream(app, settings, metrics, keys)
+    if settings.page:
+        add_page(app)
     return app
 
 
-def _add_health(app: FastAPI, metrics: Metrics, keys: Keys | None) -> None:
+def _add_state(app: FastAPI, settings: ServeSettings, metrics: Metrics, keys: Keys | None) -> None:
     @app.get("/health/live", summary="Whether the process runs.")
     async def live() -> dict[str, str]:
         return {"status": "live"}
@@ -107,6 +110,21 @@ def _add_health(app: FastAPI, metrics: Metrics, keys: Keys | None) -> None:
     async def ready() -> dict[str, str]:
         async with app.state.answerer.admitted(1):
             return {"status": "ready"}
+
+    @app.get("/v1/info", summary="What answers here, and how much it takes.")
+    async def info() -> Info:
+        classifier = app.state.answerer.predictor.classifier
+        return Info(
+            version=__version__,
+            model=classifier.about["model"],
+            boundaries=classifier.boundaries,
+            people=settings.people,
+            keys=keys is not None,
+            photos=settings.photos,
+            faces=settings.faces,
+            megabytes=settings.megabytes,
+            megapixels=settings.megapixels,
+        )
 
     @app.get(
         "/metrics",

@@ -114,3 +114,26 @@ class Answers(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
     photos: list[PhotoAnswer]
+
+
+class Info(BaseModel):
+    """What answers, and how much it takes."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    version: str
+    model: str
+    boundaries: tuple[int, int]
+    """First age of the middle and of the old group."""
+    people: bool
+    """Whether gender and age group may be asked for."""
+    keys: bool
+    """Whether a key is needed."""
+    photos: int
+    """Photos of one request, at most."""
+    faces: int
+    """Faces of one photo that are answered."""
+    megabytes: float
+    """Of one request, at most."""
+    megapixels: float
+    """Of one photo, at most."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import MutableMapping, Sequence
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -44,6 +45,10 @@ def add_stream(app: FastAPI, settings: ServeSettings, metrics: Metrics, keys: Ke
     async def stream(socket: WebSocket) -> None:
         nonlocal watched
         await socket.accept()
+        if not _from_here(socket, settings):
+            other = "pages of other sites may not watch; see --origins"
+            await _refuse(socket, ProblemError(HTTPStatus.FORBIDDEN, other))
+            return
         if watched >= settings.streams:
             await _refuse(socket, busy(1))
             return
@@ -58,6 +63,17 @@ def add_stream(app: FastAPI, settings: ServeSettings, metrics: Metrics, keys: Ke
         finally:
             watched -= 1
             metrics.stream(-1)
+
+
+def _from_here(socket: WebSocket, settings: ServeSettings) -> bool:
+    """Return whether a socket is this service's page's, a named site's, or no browser's.
+
+    Browsers let any page open one, and CORS does not stop them.
+    """
+    origin = socket.headers.get("origin")
+    if origin is None or "*" in settings.origins or origin in settings.origins:
+        return True
+    return urlsplit(origin).netloc == socket.headers.get("host")
 
 
 async def _watch(

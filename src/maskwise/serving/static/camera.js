@@ -1,0 +1,67 @@
+// One's own camera: boxes over the picture, and a line for each person.
+
+import { chip, drawBoxes, label } from "./draw.js";
+import { cameraProblem, fail, page, part, tasks, tell } from "./shared.js";
+import { fillDevices, Watch } from "./watch.js";
+import { peopleWords, say } from "./words.js";
+
+let watch;
+let shown;
+
+export function startCamera() {
+  const overlay = part("camera-overlay");
+  watch = new Watch(part("camera-video"), {
+    seen: (found) => show(found, overlay),
+    problem: tell,
+    refused: fail,
+    ended: () => {
+      overlay.width = 0;
+      list([]);
+      wordButton();
+    },
+  });
+  part("camera-start").addEventListener("click", toggle);
+}
+
+export function stopCamera() {
+  watch.stop();
+}
+
+export function wordButton() {
+  part("camera-start").textContent = say(watch.running ? "stop" : "start");
+}
+
+async function toggle() {
+  tell(null);
+  if (watch.running) return watch.stop();
+  try {
+    await watch.start(tasks(), part("camera-device").value);
+    await fillDevices(part("camera-device"));
+  } catch (error) {
+    cameraProblem(error);
+  }
+  return wordButton();
+}
+
+function show(found, overlay) {
+  [overlay.width, overlay.height] = found.size;
+  const people = found.people.map((person) => ({
+    ...person,
+    state: person.state ?? "checking",
+    label: label(person.state ?? "checking", say("person", { number: person.number })),
+  }));
+  drawBoxes(overlay, people);
+  list(people.map((person) => [person.state, person.label, peopleWords(person, page.boundaries)]));
+}
+
+// The list changes only where its words do, so that screen readers are not flooded.
+function list(lines) {
+  const wanted = JSON.stringify(lines);
+  if (shown === wanted) return;
+  shown = wanted;
+  part("camera-people").replaceChildren(...lines.map(([state, words, more]) => {
+    const line = document.createElement("li");
+    line.append(chip(state, words), more);
+    return line;
+  }));
+}

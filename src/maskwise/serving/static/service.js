@@ -1,0 +1,92 @@
+// Talks to the service: requests with photos, and a socket for a camera's frames.
+
+const WAITS = [500, 1000, 2000, 4000];
+let key = "";
+
+export function useKey(given) {
+  key = given;
+}
+
+export class Refusal extends Error {
+  constructor(problem) {
+    super([problem.detail, ...(problem.errors ?? [])].join(" "));
+    this.status = problem.status;
+  }
+}
+
+async function told(answer) {
+  if (answer.ok) return answer.json();
+  let problem = { status: answer.status, detail: answer.statusText };
+  try { problem = await answer.json(); } catch { /* not a problem document */ }
+  throw new Refusal(problem);
+}
+
+export async function about() {
+  return told(await fetch("/v1/info"));
+}
+
+export async function predict(file, tasks) {
+  const form = new FormData();
+  form.append("photos", file, file.name || "photo");
+  const query = tasks.map((task) => `tasks=${task}`).join("&");
+  const headers = key ? { "X-API-Key": key } : {};
+  for (let attempt = 0; ; attempt += 1) {
+    const answer = await fetch(`/v1/predict?${query}`, { method: "POST", body: form, headers });
+    if (answer.status !== 503 || attempt === WAITS.length) return (await told(answer)).photos[0];
+    await new Promise((done) => setTimeout(done, WAITS[attempt]));
+  }
+}
+
+// A socket that comes back when it is lost. One frame is under way at a time.
+export class Stream {
+  constructor(tasks, hears) {
+    this.tasks = tasks;
+    this.hears = hears; // answer(found), lost(), refused(problem)
+    this.ready = false;
+    this.closed = false;
+    this.attempt = 0;
+    this.open();
+  }
+
+  open() {
+    const scheme = location.protocol === "https:" ? "wss" : "ws";
+    this.socket = new WebSocket(`${scheme}://${location.host}/v1/stream`);
+    this.socket.onopen = () => {
+      this.socket.send(JSON.stringify(key ? { tasks: this.tasks, key } : { tasks: this.tasks }));
+      this.ready = true;
+    };
+    this.socket.onmessage = ({ data }) => this.take(JSON.parse(data));
+    this.socket.onclose = () => this.again();
+  }
+
+  take(found) {
+    this.ready = true;
+    this.attempt = 0;
+    const status = found.problem?.status;
+    if (status === 401 || status === 403) {
+      this.close();
+      this.hears.refused(new Refusal(found.problem));
+    } else {
+      this.hears.answer(found);
+    }
+  }
+
+  again() {
+    this.ready = false;
+    if (this.closed) return;
+    this.hears.lost();
+    const wait = WAITS[Math.min(this.attempt, WAITS.length - 1)];
+    this.attempt += 1;
+    setTimeout(() => this.closed || this.open(), wait);
+  }
+
+  send(frame) {
+    this.ready = false;
+    this.socket.send(frame);
+  }
+
+  close() {
+    this.closed = true;
+    this.socket.close();
+  }
+}
