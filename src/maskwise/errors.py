@@ -8,6 +8,7 @@
     ├── LeakError         a person, or the same photo, stands in more than one fold
     ├── PhotoError        one photo that cannot be decoded
     ├── DetectorError     a face detector that cannot be had or is damaged
+    ├── CameraError       a camera or a film that cannot be watched, or written
     ├── BackgroundError   the library or the model that removes backgrounds cannot be used
     ├── WeightsError      pretrained weights that cannot be had or do not fit
     ├── RunError          a run folder that is missing, damaged or of another version
@@ -43,6 +44,10 @@ class PhotoError(MaskwiseError):
 
 class DetectorError(MaskwiseError):
     """A face detector that cannot be had or is damaged."""
+
+
+class CameraError(MaskwiseError):
+    """A camera or a film that cannot be watched, or written."""
 
 
 class BackgroundError(MaskwiseError):

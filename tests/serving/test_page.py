@@ -10,10 +10,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from film import door
 from maskwise.serving.keys import add_key
 from people import person, saved
 from service import Service, service
-from serving.film import door
 
 VIEWS = ("photos", "camera", "checkpoint")
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from maskwise.cli.average import average
+from maskwise.cli.camera import camera
 from maskwise.cli.data import app as data_app
 from maskwise.cli.decide import decide
 from maskwise.cli.demo import demo
@@ -28,6 +29,7 @@ _EXTRAS = {
     "pytorch_optimizer": "train",
     "psutil": "train",
     "optuna": "search",
+    "av": "camera",
     **dict.fromkeys(("onnx", "onnxscript"), "export"),
     "sklearn": "train",
 }
@@ -55,6 +57,7 @@ app.command()(queue)
 app.command()(decide)
 app.command()(export)
 app.command()(serve)
+app.command()(camera)
 app.command()(key)
 app.command()(pseudo)
 app.command()(submit)

@@ -129,6 +129,11 @@ class Watch:
         self._away = [person for person in others if at - person.seen <= _GONE]
         return self._passed(person for person in others if at - person.seen > _GONE)
 
+    @property
+    def hidden(self) -> list[Box]:
+        """Where the faces of those were who have been out of sight for a moment."""
+        return [person.box for person in self._away]
+
     def end(self) -> list[Pass]:
         """Return the passes of all who are still there."""
         people, self.people, self._away = self.people + self._away, [], []

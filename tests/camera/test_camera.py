@@ -1,0 +1,164 @@
+"""Films and cameras on this machine: who passes, and a film without faces."""
+
+import csv
+import json
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from PIL import Image
+
+import maskwise
+from commands import invoke, refused
+from film import write_film
+from maskwise.camera import source as cameras
+from maskwise.camera.film import FilmWriter, annotated
+from maskwise.camera.source import Frame, film_frames, is_live, live_frames
+from maskwise.camera.watching import watch_frames
+from maskwise.data.faces import open_detector
+from maskwise.errors import CameraError
+from maskwise.labels import MaskState
+from people import person, saved
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One comes with a mask and goes; then two come at once."""
+    worn, bare = person(1, MaskState.WEAR), person(2)
+    scenes = [(0.5, []), (2, [worn]), (2, []), (2, [bare, worn])]
+    return write_film(tmp_path_factory.mktemp("film") / "door.mjpeg", scenes)
+
+
+def pictures(path: Path) -> list[tuple[float, Image.Image]]:
+    with av.open(str(path)) as container:
+        return [(float(frame.time), frame.to_image()) for frame in container.decode(video=0)]
+
+
+def test_passes_are_written_as_they_come(film: Path, tmp_path: Path) -> None:
+    told = invoke("camera", film, "--out", tmp_path / "passes.csv")
+    assert told["passes"] == 3
+    assert told["wear"] == 2
+    with (tmp_path / "passes.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["number"] for row in rows] == ["1", "2", "3"]
+    first = rows[0]
+    assert first["state"] == "wear"
+    assert 0.5 < float(first["probability"]) <= 1
+    assert float(first["ended"]) - float(first["began"]) == pytest.approx(float(first["seconds"]))
+    assert float(first["began"]) == pytest.approx(0.6, abs=0.1)
+    assert int(first["frames"]) > 10
+
+
+def test_files_of_passes_are_gone_on_with_only_where_asked(film: Path, tmp_path: Path) -> None:
+    out = tmp_path / "passes.jsonl"
+    for words in ([], ["--append"]):
+        invoke("camera", film, "--out", out, *words)
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(rows) == 6
+    assert rows[:3] == rows[3:]
+    assert "is there already" in refused("camera", film, "--out", out)
+    assert "ends in .csv or .jsonl" in refused("camera", film, "--out", tmp_path / "passes.txt")
+    assert len(out.read_text().splitlines()) == 6
+
+
+def test_nobody_is_recognised_in_the_film(film: Path, tmp_path: Path) -> None:
+    invoke("camera", film, "--video", tmp_path / "out.mp4", "--rate", 5)
+    made = pictures(tmp_path / "out.mp4")
+    assert made[-1][0] == pytest.approx(7.8, abs=0.4)  # as long as what was watched
+    detector = open_detector("yunet")
+    before = [detector.find(picture) for _, picture in pictures(film)[::6]]
+    assert sum(map(len, before)) > 20
+    assert [face for _, picture in made for face in detector.find(picture)] == []
+    shown = next(picture for seconds, picture in made if 1.5 < seconds < 2)
+    colours = {colour for _, colour in shown.getcolors(shown.width * shown.height)}
+    assert any(green > red + 50 and green > blue + 20 for red, green, blue in colours)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_one_who_was_not_found_for_a_moment_is_blurred_too() -> None:
+    picture = person(1).resize((384, 512))
+    (face,) = open_detector("yunet").find(picture)
+    assert open_detector("yunet").find(annotated(picture, [], [face.box])) == []
+    assert annotated(picture, [], [(900, 900, 950, 950)]) == picture
+
+
+def test_ctrl_c_ends_it_and_keeps_what_was_seen(tmp_path: Path) -> None:
+    def frames() -> Iterator[Frame]:
+        for number in range(8):
+            yield Frame(person(1), number / 10)
+        raise KeyboardInterrupt
+
+    passes: list[Any] = []
+    with FilmWriter(tmp_path / "out.mp4") as film:
+        watch_frames(maskwise.load(), frames(), passes.append, film)
+    assert len(passes) == 1
+    assert len(pictures(tmp_path / "out.mp4")) == 8
+
+
+def test_a_film_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def fail() -> None:
+        with FilmWriter(tmp_path / "out.mp4") as film:
+            film.write(person(1), 0)
+            film.write(person(1).resize((100, 101)), -5)  # another size, a clock that goes back
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_watched_is_told(film: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"nonsense" * 100)
+    photo = saved(person(1), tmp_path / "sound.wav.png")
+    for source, words in (
+        (tmp_path / "none.mp4", "no film there, and no camera"),
+        (tmp_path / "broken.mp4", "cannot be opened"),
+        ("/dev/video77", "cannot be opened"),
+        ("rtsp://127.0.0.1:1/door", "cannot be opened"),
+    ):
+        assert words in refused("camera", source)
+    assert "ends in .mp4" in refused("camera", film, "--video", tmp_path / "out.avi")
+    assert "there is no model" in refused("camera", film, "--model", tmp_path / "none.onnx")
+    assert invoke("camera", photo)["passes"] == 0  # a film of one picture
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_films_are_looked_at_as_often_as_asked(film: Path) -> None:
+    for rate in (2.0, 10.0):
+        times = [frame.seconds for frame in film_frames(str(film), rate)]
+        assert len(times) == pytest.approx(7.8 * rate, abs=2)
+        assert times == sorted(times)
+
+
+def test_cameras_and_films_are_told_apart() -> None:
+    assert all(map(is_live, ("0", "/dev/video0", "rtsp://door/1", "http://door/1")))
+    assert not any(map(is_live, ("door.mp4", "./rtsp.mp4", "0.mp4")))
+
+
+def test_a_camera_that_is_lost_is_sought_again(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(cameras, "_WAITS", (0.05,))
+    told: list[str] = []
+    handler = partial(Quiet, directory=str(film.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/{film.name}"
+        frames = live_frames(address, 50, told.append)
+        times = []
+        while len(told) < 2:
+            times.append(next(frames).seconds)
+        frames.close()  # type: ignore[attr-defined]
+        server.shutdown()
+    assert times == sorted(times)
+    assert len(times) >= 3
+    assert "the camera ended; trying again in 0.05 s" in told[0]
+    with pytest.raises(CameraError, match="cannot be opened"):
+        next(live_frames(address, 50, told.append))
