@@ -12,6 +12,7 @@ from maskwise.cli.decide import decide
 from maskwise.cli.demo import demo
 from maskwise.cli.ensemble import ensemble
 from maskwise.cli.evaluate import evaluate
+from maskwise.cli.explain import explain
 from maskwise.cli.export import export
 from maskwise.cli.predict import predict
 from maskwise.cli.pseudo import pseudo
@@ -56,6 +57,7 @@ app.command()(average)
 app.command()(queue)
 app.command()(decide)
 app.command()(export)
+app.command()(explain)
 app.command()(serve)
 app.command()(camera)
 app.command()(key)

@@ -1,7 +1,7 @@
 """`maskwise evaluate`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -18,9 +18,15 @@ from maskwise.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from maskwise.config import CacheSettings
+    from maskwise.data.frames import PhotoRef
     from maskwise.evaluation.evaluate import Evaluation
     from maskwise.models.views import Views
+
+_GRID: Final = 8
+"""Places a side that are covered to explain a mistake."""
 
 
 def evaluate(
@@ -41,6 +47,9 @@ def evaluate(
     views: ViewsName = "1",
     views_vote: ViewsVote = "soft",
     bootstrap: Annotated[int, typer.Option(min=10, help="Samples behind the intervals.")] = 1000,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Draw what the worst mistakes hang on, in the report.")
+    ] = False,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the cache, cache.KEY=VALUE.")
     ] = None,
@@ -56,7 +65,7 @@ def evaluate(
     beside = run.parent / f"{run.stem}-evaluation" if run.suffix == ".onnx" else run / "evaluation"
     folder = out or output_folder() or beside
     looks = Views.named(views, views_vote)
-    result = score_run(run, source, fold, folder, cache, device, bootstrap, looks)
+    result = score_run(run, source, fold, folder, cache, device, bootstrap, looks, explain)
     if as_json:
         print_json(result)
         return
@@ -84,6 +93,7 @@ def score_run(
     device: str = "auto",
     bootstrap: int = 1000,
     views: "Views | None" = None,
+    explain: bool = False,
 ) -> dict[str, Any]:
     """Score a model, write the report to a folder, and return all figures."""
     import time
@@ -103,7 +113,7 @@ def score_run(
     with photo_bar("evaluating", len(frame)) as advance:
         evaluation = run_evaluation(model, frame, cache, device, bootstrap, advance, looks)
     seconds = time.perf_counter() - begun
-    _write_evaluation(folder, evaluation, run, f"{source} ({used})", history)
+    _write_evaluation(folder, evaluation, run, f"{source} ({used})", history, explain)
     return {
         "run": str(run),
         "manifest": str(source),
@@ -122,6 +132,7 @@ def _write_evaluation(
     run: Path,
     data: str,
     history: list[dict[str, float]],
+    explain: bool,
 ) -> None:
     from dataclasses import asdict
 
@@ -132,7 +143,12 @@ def _write_evaluation(
 
     photos = photo_refs(evaluation.frame)
     mistakes = [
-        {**asdict(mistake), "photo": photos[mistake.row].path, "box": photos[mistake.row].box}
+        {
+            **asdict(mistake),
+            "photo": photos[mistake.row].path,
+            "box": photos[mistake.row].box,
+            "heat": _heat(evaluation, photos[mistake.row], mistake.task) if explain else None,
+        }
         for mistake in worst_mistakes(evaluation)
     ]
     about = {**evaluation.model.about, "run": str(run), "data": data}
@@ -140,6 +156,19 @@ def _write_evaluation(
     with replacing(folder / "answers.csv") as temporary:
         answers_table(evaluation).write_csv(temporary)
     write_report(folder / "report.html", evaluation.scores, mistakes, about, history)
+
+
+def _heat(evaluation: "Evaluation", photo: "PhotoRef", task: str) -> "Image":
+    from maskwise.data.framing import Framer
+    from maskwise.evaluation.explain import heat_picture, occlusion_maps
+
+    model = evaluation.model
+    frames = {
+        key: Framer(preprocess).frame(photo.path, photo.box).pixels
+        for key, preprocess in model.preprocesses.items()
+    }
+    (found,) = occlusion_maps(model, frames, [task], grid=_GRID)
+    return heat_picture(next(iter(frames.values())), found.values)
 
 
 def print_evaluation(result: dict[str, Any]) -> None:

@@ -37,16 +37,21 @@ def write_report(
 ) -> None:
     """Write the report of `evaluation_scores`.
 
-    `mistakes` are dictionaries with photo (a path), box (or None), task, truth, answer and
-    confidence; `about` is shown as it is at the top; `history` holds the figures of each epoch,
-    where they are known.
+    `mistakes` are dictionaries with photo (a path), box (or None), task, truth, answer, confidence
+    and heat (a picture of what the answer hangs on, or None); `about` is shown as it is at the
+    top; `history` holds the figures of each epoch, where they are known.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
         PhotoError: a mistaken photo cannot be read.
     """
     pictured = [
-        {**mistake, "picture": thumbnail(mistake["photo"], mistake["box"])} for mistake in mistakes
+        {
+            **mistake,
+            "picture": thumbnail(mistake["photo"], mistake["box"]),
+            "heat": mistake["heat"] and _address(mistake["heat"]),
+        }
+        for mistake in mistakes
     ]
     page = page_template("report.html").render(
         scores=scores,
@@ -99,8 +104,11 @@ def thumbnail(photo: str | Path, box: Box | None = None) -> str:
         PhotoError: the photo cannot be read.
     """
     image = decode_photo(photo)
-    if box:
-        image = image.crop(box)
+    return _address(image.crop(box) if box else image)
+
+
+def _address(picture: Image.Image) -> str:
+    image = picture.copy()
     image.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BILINEAR)
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG", quality=85)

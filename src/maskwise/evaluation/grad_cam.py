@@ -1,0 +1,63 @@
+"""Grad-CAM: which parts of a network's last feature map speak for its answer.
+
+Selvaraju and others, 2017, 'Grad-CAM: Visual Explanations from Deep Networks', section 3.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch.nn import functional as nnf
+
+from maskwise.errors import SettingsError
+from maskwise.evaluation.explain import HeatMap, Pixels
+from maskwise.labels import TASKS
+from maskwise.models.classifier import Classifier
+from maskwise.models.network import FaceModel, TaskModels
+from maskwise.models.network_classifier import NetworkClassifier
+from maskwise.models.outputs import task_log_probabilities
+from maskwise.transforms.network_input import middle, network_input, to_planes
+
+
+def grad_cam_maps(classifier: Classifier, frame: Pixels, tasks: Sequence[str]) -> list[HeatMap]:
+    """Return a map for each task, of one photo's frame (height, width, 3); 0 to 1.
+
+    Raises:
+        SettingsError: the model is no single network, or its features are no map.
+    """
+    if not isinstance(classifier, NetworkClassifier):
+        raise SettingsError(
+            "--method grad-cam needs the run folder of one network; occlusion takes every model"
+        )
+    preprocess = classifier.info.preprocess
+    photos = middle(torch.from_numpy(frame.copy())[None], preprocess.spare)
+    return [_task_map(classifier.network, photos, classifier, task) for task in tasks]
+
+
+def _task_map(
+    network: FaceModel | TaskModels, photos: torch.Tensor, classifier: NetworkClassifier, task: str
+) -> HeatMap:
+    model = network.tasks[task] if isinstance(network, TaskModels) else network
+    if not isinstance(model, FaceModel):
+        raise TypeError(f"the network of {task} is a {type(model).__name__}")
+    pixels = network_input(to_planes(photos), classifier.info.preprocess)
+    backbone = model.backbone
+    with torch.enable_grad():
+        features = backbone.forward_features(pixels).detach()  # type: ignore[operator]
+        if features.ndim != 4:
+            raise SettingsError(
+                "--method grad-cam needs a backbone whose features are a map, such as an "
+                "EfficientNet; --method occlusion takes every model"
+            )
+        features.requires_grad_()
+        outputs = model.heads(backbone.forward_head(features, pre_logits=True))  # type: ignore[operator]
+        scores = task_log_probabilities(outputs)[task][0]
+        word = int(scores.argmax())
+        (slopes,) = torch.autograd.grad(scores[word], features)
+    if features.shape[1] != getattr(backbone, "num_features", features.shape[1]):
+        features, slopes = (part.permute(0, 3, 1, 2) for part in (features, slopes))
+    spoken = (slopes.mean(dim=(2, 3), keepdim=True) * features).sum(dim=1, keepdim=True).relu()
+    spread = nnf.interpolate(spoken, photos.shape[1:3], mode="bicubic").clamp(min=0)[0, 0]
+    values = (spread / spread.max().clamp(min=1e-12)).detach().numpy().astype(np.float32)
+    values = np.pad(values, classifier.info.preprocess.spare)
+    return HeatMap(task, TASKS[task][word], float(scores[word].detach().exp()), values)
