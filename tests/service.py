@@ -90,10 +90,10 @@ class Service:
         self.process = process
         assert process.stdout is not None
         said = process.stdout.readline()
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", said)
+        found = re.search(r"http://[\d.]+:(\d+)", said)
         assert found, said
         self.port = int(found[1])
-        self.address = found[0]
+        self.address = f"http://127.0.0.1:{self.port}"
         wait_for(lambda: self.get("/health/ready"))
 
     def get(self, path: str) -> str:
@@ -125,9 +125,13 @@ class Service:
 
 
 @contextmanager
-def service(*words: object, script: str = NO_TORCH) -> Iterator[Service]:
+def service(
+    *words: object, script: str = NO_TORCH, environment: dict[str, str] | None = None
+) -> Iterator[Service]:
     command = [sys.executable, "-u", "-c", script, "serve", "--port", "0", *map(str, words)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
     with process:
         try:
             yield Service(process)

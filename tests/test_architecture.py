@@ -1,5 +1,6 @@
 """Light commands start fast and work without a training framework."""
 
+import os
 import resource
 import subprocess
 import sys
@@ -81,3 +82,10 @@ def test_help_is_quick(words: list[str]) -> None:
         assert done.stdout
     # processor time, and the best of a few: the machine may be busy with other tests
     assert min(times) < 0.5
+
+
+def test_onnx_runtime_tells_nobody(tmp_path: Path) -> None:
+    code = "import maskwise; maskwise.load()"
+    home = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    subprocess.run([sys.executable, "-c", code], env=home, check=True)
+    assert list(tmp_path.iterdir()) == []  # it would keep an identity of this machine there

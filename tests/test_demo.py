@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from maskwise.cli import app
+from maskwise.serving import screenshot
 
 SMALL = (
     "--people", "12",
@@ -15,15 +17,20 @@ SMALL = (
 )  # fmt: skip
 
 
-def test_demo_ends_with_report_and_score(tmp_path: Path) -> None:
+def test_demo_ends_with_report_and_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "demo"
-    for _ in range(2):  # a second demo replaces the first
+    for taken in (True, False):  # a second demo replaces the first
+        if not taken:
+            monkeypatch.setattr(screenshot, "browser_program", lambda: None)
         result = CliRunner().invoke(app, ["demo", "--out", str(out), *SMALL])
         assert result.exit_code == 0, result.output + repr(result.exception)
         report, score = result.stdout.splitlines()[-2:]
         assert report == f"report {out / 'report.html'}"
         assert 0 <= float(score.removeprefix("macro-F1 ")) <= 1
-    assert "macro-F1 over the classes present" in (out / "report.html").read_text()
+        report_page = (out / "report.html").read_text()
+        assert "macro-F1 over the classes present" in report_page
+        assert (out / "page.png").exists() == taken
+        assert ("<h2>The page</h2>" in report_page) == taken
     assert len((out / "predictions.csv").read_text().splitlines()) == 6 * 7 + 1
 
 

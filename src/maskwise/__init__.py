@@ -1,5 +1,6 @@
 """Maskwise: mask wear, gender and age group from a photo of a face."""
 
+import os
 from typing import TYPE_CHECKING
 
 from maskwise.version import __version__
@@ -8,6 +9,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from maskwise.prediction.predictor import Predictor
+
+# ONNX Runtime from 1.29 on tells its makers of every model that is opened, unless this is set
+# before it is imported
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = ["__version__", "load"]
 

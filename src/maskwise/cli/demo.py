@@ -2,13 +2,14 @@
 
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from maskwise.cli.output import console
 
 _MARK = ".maskwise-demo"
+_PAGE_PHOTOS: Final = 6
 _SETTINGS = (
     "preprocess.height=144",
     "preprocess.width=112",
@@ -55,10 +56,26 @@ def demo(
     _say(f"maskwise predict {run} {drawn / 'eval' / 'info.csv'} --out {predictions}")
     predict([str(run), str(drawn / "eval" / "info.csv")], out=predictions)
     _say(f"maskwise evaluate {run} {drawn / 'eval'} --out {out}")
-    result = score_run(run, drawn / "eval", None, out, cache)
+    pictures = _page_picture(run, drawn / "eval" / "images", out)
+    result = score_run(run, drawn / "eval", None, out, cache, pictures=pictures)
     print_evaluation(result)
     typer.echo(f"report {result['report']}")
     typer.echo(f"macro-F1 {result['classes']['macro_f1']:.4f}")
+
+
+def _page_picture(run: Path, photos: Path, out: Path) -> dict[str, Path]:
+    """Let the page answer some photos by the demo's model; no picture where there is no browser."""
+    from maskwise.serving.screenshot import browser_program, opened, photos_picture, served
+
+    program = browser_program()
+    if program is None:
+        typer.echo("no Chromium and playwright: the report has no picture of the page")
+        return {}
+    _say(f"maskwise serve {run}")
+    chosen = sorted(photos.rglob("*.jpg"))[:_PAGE_PHOTOS]
+    with served(run) as address, opened(program, address) as page:
+        photos_picture(page, chosen, out / "page.png")
+    return {"The page": out / "page.png"}
 
 
 def _clear(out: Path) -> None:

@@ -18,6 +18,8 @@ from maskwise.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from PIL.Image import Image
 
     from maskwise.config import CacheSettings
@@ -94,6 +96,7 @@ def score_run(
     bootstrap: int = 1000,
     views: "Views | None" = None,
     explain: bool = False,
+    pictures: "Mapping[str, Path] | None" = None,
 ) -> dict[str, Any]:
     """Score a model, write the report to a folder, and return all figures."""
     import time
@@ -113,7 +116,7 @@ def score_run(
     with photo_bar("evaluating", len(frame)) as advance:
         evaluation = run_evaluation(model, frame, cache, device, bootstrap, advance, looks)
     seconds = time.perf_counter() - begun
-    _write_evaluation(folder, evaluation, run, f"{source} ({used})", history, explain)
+    _write_evaluation(folder, evaluation, run, f"{source} ({used})", history, explain, pictures)
     return {
         "run": str(run),
         "manifest": str(source),
@@ -133,6 +136,7 @@ def _write_evaluation(
     data: str,
     history: list[dict[str, float]],
     explain: bool,
+    pictures: "Mapping[str, Path] | None",
 ) -> None:
     from dataclasses import asdict
 
@@ -155,7 +159,7 @@ def _write_evaluation(
     write_json(folder / "evaluation.json", evaluation.scores)
     with replacing(folder / "answers.csv") as temporary:
         answers_table(evaluation).write_csv(temporary)
-    write_report(folder / "report.html", evaluation.scores, mistakes, about, history)
+    write_report(folder / "report.html", evaluation.scores, mistakes, about, history, pictures)
 
 
 def _heat(evaluation: "Evaluation", photo: "PhotoRef", task: str) -> "Image":

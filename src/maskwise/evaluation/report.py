@@ -3,7 +3,7 @@
 import base64
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,14 @@ def write_report(
     mistakes: Sequence[dict[str, Any]],
     about: dict[str, str],
     history: Sequence[dict[str, float]] = (),
+    pictures: Mapping[str, Path] | None = None,
 ) -> None:
     """Write the report of `evaluation_scores`.
 
     `mistakes` are dictionaries with photo (a path), box (or None), task, truth, answer, confidence
     and heat (a picture of what the answer hangs on, or None); `about` is shown as it is at the
-    top; `history` holds the figures of each epoch, where they are known.
+    top; `history` holds the figures of each epoch, where they are known; `pictures` (title -> file)
+    are shown at the end.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
@@ -59,6 +61,7 @@ def write_report(
         task_titles=_TASK_TITLES,
         charts=_charts(scores, history),
         mistakes={task: [m for m in pictured if m["task"] == task] for task in TASKS},
+        pictures={title: _whole(picture) for title, picture in (pictures or {}).items()},
         version=__version__,
     )
     write_text(path, page)
@@ -105,6 +108,11 @@ def thumbnail(photo: str | Path, box: Box | None = None) -> str:
     """
     image = decode_photo(photo)
     return _address(image.crop(box) if box else image)
+
+
+def _whole(picture: Path) -> str:
+    kind = picture.suffix.removeprefix(".")
+    return f"data:image/{kind};base64,{base64.b64encode(picture.read_bytes()).decode()}"
 
 
 def _address(picture: Image.Image) -> str:

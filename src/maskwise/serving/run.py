@@ -4,6 +4,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Final
 
 import uvicorn
@@ -35,10 +36,11 @@ def serve(settings: ServeSettings, told: Callable[[str], None]) -> None:
     open_classifier(settings.model or SHIPPED)
     if settings.keys:
         Keys.read(settings.keys)
-    with _listen(settings) as listening, tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as stack:
+        listening = stack.enter_context(_listen(settings))
         os.environ[SETTINGS] = settings.model_dump_json()
         if settings.workers > 1:
-            os.environ[_METRICS_FOLDER] = folder
+            os.environ[_METRICS_FOLDER] = stack.enter_context(tempfile.TemporaryDirectory())
         config = uvicorn.Config(
             "maskwise.serving.run:app_from_environment",
             factory=True,
