@@ -26,10 +26,11 @@ from maskwise.export.check import Limits, check, compare
 from maskwise.labels import TASKS
 from maskwise.models.decision import Decision
 from maskwise.models.ensemble import load_classifier, save_decision
-from maskwise.models.loading import open_classifier
+from maskwise.models.loading import SHIPPED, open_classifier
 from maskwise.models.onnx_classifier import OnnxClassifier
 from maskwise.models.onnx_file import OnnxInfo, read_sealed
 from maskwise.models.probabilities import Probabilities
+from maskwise.models.views import Views
 
 
 @pytest.fixture(scope="module")
@@ -275,3 +276,22 @@ def test_drawn_people_check_a_file_where_no_photos_are_named(place: Path, tmp_pa
     result = CliRunner().invoke(app, ["predict", str(tmp_path / "model.onnx"), str(photo)])
     assert result.exit_code == 0
     assert "photo.png" in result.stdout
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_openvino_reads_the_file(
+    precision: str, place: Path, made: dict[str, Any], tmp_path: Path
+) -> None:
+    openvino = pytest.importorskip("openvino")
+    file = place / "years.onnx" if precision == "fp32" else SHIPPED
+    classifier = OnnxClassifier.load(file)
+    (preprocess,) = classifier.preprocesses.values()
+    width, height = preprocess.frame_size
+    frames = np.random.default_rng(0).integers(0, 256, (3, height, width, 3), np.uint8)
+    ours = classifier.answer({preprocess.frame_key: frames}, Views())
+    options = {"INFERENCE_PRECISION_HINT": "f32"}  # else it computes in 16 bits where it can
+    model = openvino.Core().read_model(file)
+    theirs = openvino.compile_model(model, "CPU", options)({"frames": frames})
+    for task in TASKS:
+        atol = 1e-4 if precision == "fp32" else 0.1  # other kernels round otherwise
+        np.testing.assert_allclose(theirs[task], ours.tasks[task], atol=atol)
