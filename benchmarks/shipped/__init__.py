@@ -1,0 +1,1 @@
+"""How the model that comes along was made, and its figures."""
