@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 from benchmarks import drawn_masks
+from benchmarks.shipped import figures as shipped
 from rich.console import Console
 
 from conftest import TINY
@@ -64,3 +65,36 @@ def test_scores_and_gain_are_those_of_a_worked_case() -> None:
     assert inside["drawn, then real"] == "1.000 to 1.000"
     low, high = map(float, inside["gain"].split(" to "))
     assert 0 <= low < 0.25 < high < 0.6
+
+
+def test_figures_of_the_shipped_model_are_those_of_a_worked_case(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two real photos, two bare faces and one with a drawn mask, of which two answers are wrong."""
+    rows = [
+        # photo, mask, gender, age group, source, class answered
+        ("a.jpg", "wear", None, None, "mask_photos", 3),
+        ("b.jpg", "incorrect", None, None, "mask_photos", 0),  # the mask is wrong
+        ("c.jpg", "not_wear", "female", "old", "utkface", 12 + 3 + 2),
+        ("d.jpg", "not_wear", "male", "young", "asian_decades", 12 + 3 + 0),  # the gender is wrong
+        ("e.jpg", "wear", "male", "middle", "utkface", 1),
+    ]
+    names = ["photo", "mask", "gender", "age_group", "source"]
+    pl.DataFrame([row[:5] for row in rows], names, orient="row").write_csv(tmp_path / "m.csv")
+    answers = pl.DataFrame([(str(tmp_path / row[0]), row[5]) for row in rows], ["photo", "ans"],
+                           orient="row")  # fmt: skip
+    answers.write_csv(tmp_path / "answers.csv")
+    found = shipped.figures(tmp_path / "m.csv", tmp_path / "answers.csv")
+    real = found["real photos"]
+    assert real["mask"]["recalls"] == {"wear": 1.0, "incorrect": 0.0}
+    assert "gender" not in real
+    assert found["bare faces"]["gender"]["accuracy"] == 0.5
+    assert found["bare faces"]["age_group"]["balanced_accuracy"] == 1
+    assert found["bare women"]["photos"] == found["bare men"]["photos"] == 1
+    assert found["bare men"]["gender"]["accuracy"] == 0
+    assert found["drawn masks"]["age_group"] == {
+        "photos": 1, "accuracy": 1.0, "balanced_accuracy": 1.0, "recalls": {"middle": 1.0}
+    }  # fmt: skip
+    shipped.print_figures(found)
+    table = capsys.readouterr().out
+    assert "| real photos | 2 | mask | 0.500 | 0.500 | wear 1.000, incorrect 0.000 |" in table

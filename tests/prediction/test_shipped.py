@@ -119,3 +119,13 @@ def test_a_first_answer_comes_soon(tmp_path: Path) -> None:
         times.append(time.perf_counter() - began)
         assert done.stdout.splitlines()[-1] == "[]"  # nothing that takes long was imported
     assert min(times) < 2  # under 1 where nothing else runs
+
+
+def test_a_photo_of_an_astronaut(tmp_path: Path) -> None:
+    data = pytest.importorskip("skimage.data")
+    Image.fromarray(data.astronaut()).save(tmp_path / "astronaut.png")
+    (row,) = rows(tmp_path / "astronaut.png")
+    left, top, right, bottom = map(float, row["face"].split())
+    assert 150 < left < right < 300
+    assert 50 < top < bottom < 220
+    assert row["mask"] == "not_wear"

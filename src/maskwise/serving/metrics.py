@@ -8,9 +8,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from maskwise.prediction.result import Prediction
+from maskwise.serving.settings import METRICS_FOLDER
 
-SHARED_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
-"""Environment variable: the folder in which several processes add up their figures."""
 _SECONDS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _FACES: Final = (0, 1, 2, 4, 8, 16, 32, 64)
 
@@ -80,7 +79,7 @@ class Metrics:
     def text(self) -> bytes:
         """Return all figures as Prometheus reads them."""
         registry = self._registry
-        if os.environ.get(SHARED_FOLDER):
+        if os.environ.get(METRICS_FOLDER):
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)

@@ -14,11 +14,10 @@ from uvicorn.supervisors import Multiprocess
 from maskwise.errors import SettingsError
 from maskwise.models.loading import SHIPPED, open_classifier
 from maskwise.serving.keys import Keys
-from maskwise.serving.settings import ServeSettings
+from maskwise.serving.settings import METRICS_FOLDER, ServeSettings
 
 SETTINGS: Final = "MASKWISE_SERVE_SETTINGS"
 """Environment variable that hands the settings to worker processes, as JSON."""
-_METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 _KEEP_ALIVE: Final = 15
 """Seconds that an idle connection is kept."""
 
@@ -40,7 +39,7 @@ def serve(settings: ServeSettings, told: Callable[[str], None]) -> None:
         listening = stack.enter_context(_listen(settings))
         os.environ[SETTINGS] = settings.model_dump_json()
         if settings.workers > 1:
-            os.environ[_METRICS_FOLDER] = stack.enter_context(tempfile.TemporaryDirectory())
+            os.environ[METRICS_FOLDER] = stack.enter_context(tempfile.TemporaryDirectory())
         config = uvicorn.Config(
             "maskwise.serving.run:app_from_environment",
             factory=True,

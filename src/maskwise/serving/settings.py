@@ -3,11 +3,14 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
 from maskwise.config.base import Section
+
+METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""Environment variable: the folder in which several processes add up their figures."""
 
 
 class ServeSettings(Section):
