@@ -27,7 +27,10 @@ def refused(*words: object) -> str:
     result = CliRunner().invoke(app, [*map(str, words)])
     assert result.exit_code != 0
     error = result.exception
-    return str(error) if isinstance(error, MaskwiseError) else result.output
+    if isinstance(error, MaskwiseError):
+        return str(error)
+    assert isinstance(error, SystemExit), repr(error)
+    return result.output
 
 
 def wait_for(seen: Callable[[], object], seconds: float = 90) -> None:

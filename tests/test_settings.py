@@ -91,7 +91,7 @@ def test_variables_stand_in_for_paths() -> None:
         path_or_variable(None, "SM_MODEL_DIR", "the folder", {})
 
 
-@pytest.mark.parametrize("key", ["faces.folder", "cache.folder", "augment.mattes"])
+@pytest.mark.parametrize("key", ["cache.folder", "augment.mattes"])
 def test_paths_may_begin_with_the_home_folder(
     key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

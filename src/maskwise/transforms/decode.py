@@ -76,8 +76,9 @@ def _open(photo: str | Path | bytes, name: str) -> ImageFile.ImageFile:
 
 def _upright_rgb(image: Image.Image, name: str, most_pixels: int) -> Image.Image:
     _check_size(image.size, name, most_pixels)
-    if image.mode == "RGB" and not image.info and not isinstance(image, ImageFile.ImageFile):
-        return image  # it was decoded here before; copies of large photos cost time
+    decoded = not (image.info or isinstance(image, ImageFile.ImageFile))
+    if decoded and image.mode == "RGB" and _orientation(image) == 1:
+        return image  # as it was decoded here before; copies of large photos cost time
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
