@@ -59,7 +59,7 @@ def test_its_command_runs_where_nothing_can_be_written(tmp_path: Path, face: byt
         assert check
         script = json.loads(check[1])[2].replace("8000", str(running.port))
         subprocess.run([sys.executable, "-c", script], check=True)
-        running.stopped()
+        assert "note: whoever reaches 0.0.0.0 may use it" in running.stopped()
     assert list((tmp_path / "home").iterdir()) == []
     assert list((tmp_path / "tmp").iterdir()) == []
 

@@ -5,12 +5,15 @@ import signal
 import socket
 import struct
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from websockets.sync.client import connect
 
 from commands import refused, wait_for
+from maskwise.data import detector_files
+from maskwise.data.faces import open_detector
 from maskwise.models.loading import SHIPPED
 from service import NO_TORCH, service
 
@@ -92,13 +95,21 @@ def test_several_processes_share_a_port_and_add_up_their_figures(face: bytes) ->
         running.stopped()
 
 
-def test_what_keeps_it_from_starting_is_told_in_a_line(tmp_path: Path) -> None:
+def test_what_keeps_it_from_starting_is_told_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     content = bytearray(SHIPPED.read_bytes())
     content[len(content) // 2] ^= 1
     altered = tmp_path / "altered.onnx"
     altered.write_bytes(content)
     assert "damaged or altered" in refused("serve", altered)
     assert "there is no model" in refused("serve", tmp_path / "none.onnx")
+    with monkeypatch.context() as patch:
+        missing = replace(detector_files._FILES["yunet"], name="none.onnx")
+        patch.setitem(detector_files._FILES, "yunet", missing)
+        open_detector.cache_clear()
+        assert "cannot read" in refused("serve")
+    open_detector.cache_clear()
     assert "cannot read the keys" in refused("serve", "--keys", tmp_path / "none")
     wrong = refused("serve", "--faces", 0, "--seconds", -1, "--origins", "door")
     assert all(word in wrong for word in ("faces", "seconds"))

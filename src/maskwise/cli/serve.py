@@ -1,9 +1,11 @@
 """`maskwise serve` and `maskwise key`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
+
+_HERE: Final = ("127.0.0.1", "::1", "localhost")
 
 
 def _option(name: str, text: str) -> Any:
@@ -58,6 +60,10 @@ def serve(
         raise SettingsError(
             f"the service cannot be started:\n{listed(wrong_values(error))}"
         ) from error
+    if settings.keys is None and settings.host not in _HERE:
+        typer.echo(
+            f"note: whoever reaches {settings.host} may use it; --keys asks for keys", err=True
+        )
     run(settings, lambda address: typer.echo(f"Maskwise is at {address} (Ctrl-C ends it)"))
 
 

@@ -14,6 +14,8 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Final, Self
 
+from PIL import Image
+
 from maskwise.data.framing import Framed
 from maskwise.models.loading import SHIPPED, open_classifier
 from maskwise.prediction.predictor import Predictor
@@ -54,6 +56,19 @@ class _Framed:
     left_out: int
 
 
+def ready_predictor(settings: ServeSettings) -> Predictor:
+    """Return the model that answers, once it has answered a blank photo.
+
+    Raises:
+        RunError: there is no model, or it is damaged.
+        DetectorError: the face detector that it was trained with cannot be had.
+    """
+    classifier = open_classifier(settings.model or SHIPPED, threads=settings.process_threads)
+    predictor = Predictor(classifier)
+    predictor.predict(Image.new("RGB", (64, 64)))
+    return predictor
+
+
 class Answerer:
     """A model that answers many photos at a time, and refuses what it has no room for."""
 
@@ -65,8 +80,7 @@ class Answerer:
             DetectorError: the face detector that it was trained with cannot be had.
         """
         threads = settings.process_threads
-        classifier = open_classifier(settings.model or SHIPPED, threads=threads)
-        self.predictor = Predictor(classifier)
+        self.predictor = ready_predictor(settings)
         self._settings = settings
         self._metrics = metrics
         self._waiting = 0

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
 from maskwise.errors import SettingsError
-from maskwise.models.loading import SHIPPED, open_classifier
+from maskwise.serving.answering import ready_predictor
 from maskwise.serving.keys import Keys
 from maskwise.serving.settings import METRICS_FOLDER, ServeSettings
 
@@ -29,10 +29,11 @@ def serve(settings: ServeSettings, told: Callable[[str], None]) -> None:
 
     Raises:
         RunError: there is no model, or it is damaged.
+        DetectorError: the face detector that it was trained with cannot be had.
         SettingsError: the address cannot be had, or the file of keys cannot be used.
     """
     # what is wrong is told here, once, and not by each worker
-    open_classifier(settings.model or SHIPPED)
+    ready_predictor(settings)
     if settings.keys:
         Keys.read(settings.keys)
     with ExitStack() as stack:
