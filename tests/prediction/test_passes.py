@@ -51,6 +51,15 @@ def test_a_flickering_answer_does_not_flicker() -> None:
         assert watch.people[0].state == "wear"
 
 
+def test_one_at_the_edge_keeps_the_first_state() -> None:
+    watch = Watch()
+    at = see(watch, *[[face(0, "wear", 0.55)]] * 6)
+    for number in range(40):
+        state = "incorrect" if number // 5 % 2 else "wear"  # half a second each
+        watch.see([face(0, state, 0.52)], at + number / 10)
+        assert watch.people[0].state == "wear"
+
+
 def test_a_lasting_change_is_told_within_a_second() -> None:
     watch = Watch()
     at = see(watch, *[[face(0)]] * 10)

@@ -1,6 +1,8 @@
 """The service over HTTP: what it answers, what it refuses, and that it stays up."""
 
+import io
 import json
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -59,6 +61,19 @@ def test_several_photos_are_answered_in_order(client: TestClient, face: bytes, w
     assert [len(photo["faces"]) for photo in photos] == [1, 0, 0]
     assert photos[2]["error"] == "not an image that can be read"
     assert "error" not in photos[1]
+
+
+def test_photos_of_a_form_touch_no_disk(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        tempfile.SpooledTemporaryFile, "rollover", lambda *_: pytest.fail("it went to a file")
+    )
+    large = io.BytesIO()
+    person(1).resize((900, 1200)).save(large, "BMP")
+    assert len(large.getvalue()) > 3_000_000
+    answer = client.post("/v1/predict", files=[("photos", ("a.bmp", large.getvalue()))])
+    assert len(answer.json()["photos"][0]["faces"]) == 1
 
 
 def test_a_cut_out_face_is_answered_whole(client: TestClient, wall: bytes) -> None:
@@ -169,21 +184,21 @@ def test_a_full_queue_refuses_and_says_when_to_come_again(
 def test_what_takes_too_long_is_given_up(
     serving: Serving, face: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = serving(seconds=0.2, threads=1)
+    client = serving(seconds=0.1, threads=1)
     decode = answering.decode_photo
     calls = []
 
     def slow(*words: Any) -> Any:
         calls.append(words)
-        time.sleep(0.5)
+        time.sleep(0.3)
         return decode(*words)
 
     monkeypatch.setattr(answering, "decode_photo", slow)
     files = [("photos", ("a.jpg", face))] * 3
     problem(client.post("/v1/predict", files=files), 503)
-    monkeypatch.setattr(answering, "decode_photo", decode)
-    time.sleep(0.6)
+    time.sleep(1)
     assert len(calls) == 1  # those behind it were not begun
+    monkeypatch.setattr(answering, "decode_photo", decode)
     assert client.post("/v1/predict", content=face, headers=JPEG).status_code == 200
     assert "maskwise_queue_photos 0.0" in client.get("/metrics").text
 
