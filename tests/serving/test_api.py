@@ -303,3 +303,18 @@ def test_the_document_of_the_api(client: TestClient) -> None:
     assert found["answer"] == encode_class(*map(np.array, codes))
     assert {"400", "401", "413", "415", "422", "503"} <= set(route["responses"])
     assert client.get("/docs").status_code == 404  # it would load scripts from elsewhere
+
+
+def test_the_page_loads_nothing_from_elsewhere(serving: Serving) -> None:
+    client = serving()
+    for path in ("/", "/static/main.js", "/static/style.css", "/static/icon.svg"):
+        answer = client.get(path)
+        assert answer.status_code == 200
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self'")
+        assert "unsafe" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "microphone=()" in client.get("/").headers["permissions-policy"]
+    problem(client.get("/static/../api.py"), 404)
+    problem(client.get("/static/nothing.js"), 404)
+    problem(serving(page=False).get("/"), 404)

@@ -109,10 +109,8 @@ class FilmWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Finish the file; after an error other than Ctrl-C it is thrown away."""
+        """Finish the file; after an error it is thrown away."""
         if self._stream is not None:
             self._container.mux(self._stream.encode(None))
         self._container.close()
-        if kind is not None and issubclass(kind, KeyboardInterrupt):
-            kind = error = trace = None
         self._replacing.__exit__(kind, error, trace)
