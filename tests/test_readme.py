@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from maskwise.cli import app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -18,19 +21,14 @@ def blocks(language: str) -> list[str]:
 
 def test_readme_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
     commands = [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
-    assert len(commands) >= 7
+    assert len(commands) >= 20
     for command in commands:
         words = shlex.split(command, comments=True)
         assert words[0] == "maskwise"
-        done = subprocess.run(
-            [sys.executable, "-m", *words],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        done = CliRunner().invoke(app, words[1:])
+        assert done.exit_code == 0, f"{command}\n{done.output}\n{done.exception!r}"
     for name in ("stats.html", "report/report.html", "predictions.csv", "twins.csv"):
         assert (tmp_path / name).stat().st_size > 100
     script = "\n".join(blocks("python"))
