@@ -21,7 +21,7 @@ from maskwise.models.loading import SHIPPED, open_classifier
 from maskwise.prediction.predictor import Predictor
 from maskwise.prediction.result import Prediction
 from maskwise.serving.metrics import Metrics
-from maskwise.serving.problems import busy
+from maskwise.serving.problems import ProblemError, busy
 from maskwise.serving.settings import ServeSettings
 from maskwise.transforms.decode import decode_photo
 
@@ -117,6 +117,15 @@ class Answerer:
         self._metrics.found(answered.faces)
         return answered
 
+    def check_room(self, photos: int = 1) -> None:
+        """Check that so many photos may wait.
+
+        Raises:
+            ProblemError: they may not; try again later.
+        """
+        if self._waiting + photos > self._settings.queue:
+            raise busy(self._waiting * self._seconds)
+
     @asynccontextmanager
     async def admitted(self, photos: int) -> AsyncIterator[None]:
         """Keep room for some photos while a request with them is answered.
@@ -124,9 +133,11 @@ class Answerer:
         Raises:
             ProblemError: there is none; try again later.
         """
-        if self._waiting + photos > self._settings.queue:
+        try:
+            self.check_room(photos)
+        except ProblemError:
             self._metrics.refused()
-            raise busy(self._waiting * self._seconds)
+            raise
         self._wait(photos)
         try:
             yield

@@ -108,8 +108,8 @@ def _add_state(app: FastAPI, settings: ServeSettings, metrics: Metrics, keys: Ke
         responses=told(HTTPStatus.SERVICE_UNAVAILABLE),
     )
     async def ready() -> dict[str, str]:
-        async with app.state.answerer.admitted(1):
-            return {"status": "ready"}
+        app.state.answerer.check_room()
+        return {"status": "ready"}
 
     @app.get("/v1/info", summary="What answers here, and how much it takes.")
     async def info() -> Info:
