@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from maskwise.config.base import wrong_values
 from maskwise.errors import PhotoError
 from maskwise.prediction.passes import Pass, Person, Watch
 from maskwise.serving.access import allowed_tasks, check_key
@@ -118,9 +119,8 @@ def _wish(text: str) -> _Wish:
     try:
         return _Wish.model_validate_json(text)
     except ValidationError as error:
-        errors = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
         expected = 'expected a picture, or {"tasks": [...], "key": "..."}'
-        raise ProblemError(HTTPStatus.BAD_REQUEST, expected, errors) from error
+        raise ProblemError(HTTPStatus.BAD_REQUEST, expected, wrong_values(error)) from error
 
 
 async def _answer_frame(
