@@ -15,6 +15,7 @@ from maskwise.errors import SettingsError
 from maskwise.models.backbone import (
     check_compiler,
     input_statistics,
+    keep_depthwise_exact,
     load_pretrained,
     recompute_activations,
 )
@@ -92,6 +93,8 @@ def build_model(settings: Settings, accelerator: Accelerator) -> tuple[FaceModel
     check_stages(model, settings.optim)
     if settings.train.compile:
         check_compiler()
+    if settings.train.amp == "bf16" and accelerator.device.type == "cpu":
+        keep_depthwise_exact(model.backbone)
     if settings.train.recompute:
         recompute_activations(model.backbone)
     if accelerator.num_processes > 1:
