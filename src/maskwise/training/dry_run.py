@@ -115,7 +115,7 @@ def _speed(stepper: Stepper, parts: list[Part], frames: list[torch.Tensor], thaw
     They are steps of an epoch in which all is trained that ever is, `thawed`.
     """
     progress, seconds = Progress(), []
-    begun = time.perf_counter()
+    begun = 0.0
     stepper.begin_epoch(thawed)
     for number in range(_WARM_UP + _TIMED):
         place = number % len(parts)
@@ -123,9 +123,13 @@ def _speed(stepper: Stepper, parts: list[Part], frames: list[torch.Tensor], thaw
         stepper.take(parts[place], _cut(stepper, parts[place], frames[place]), progress)
         now = time.perf_counter()
         progress.step += 1
-        if number >= _WARM_UP or now - begun > _SECONDS:
+        if not number:  # the first step may compile, which tells nothing of the others
+            begun = now
+            continue
+        late = now - begun > _SECONDS
+        if number >= _WARM_UP or late:
             seconds.append((now - start) / len(parts[place].batch))
-        if now - begun > _SECONDS:
+        if late:
             break
     return 1 / statistics.median(seconds)
 
