@@ -1,6 +1,5 @@
 """Every backbone that the recipes may name trains, from random weights."""
 
-import copy
 import shutil
 from pathlib import Path
 
@@ -10,12 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from maskwise.config import ModelSettings, OptimSettings
 from maskwise.errors import SettingsError
-from maskwise.models.backbone import (
-    build_backbone,
-    check_compiler,
-    keep_depthwise_exact,
-    recompute_activations,
-)
+from maskwise.models.backbone import build_backbone, check_compiler, recompute_activations
 from maskwise.models.network import FaceModel
 from maskwise.training.optim import build_optimizer
 
@@ -92,27 +86,6 @@ def test_statistics_move_once_when_activations_are_computed_again() -> None:
     for name, value in again.named_buffers():
         if "running" in name:
             assert torch.allclose(value, expected[name], atol=1e-5), name
-
-
-def test_depthwise_convolutions_stay_exact_in_mixed_precision_and_in_copies() -> None:
-    torch.manual_seed(0)
-    backbone = build_backbone("tf_efficientnet_lite0", (32, 32)).eval()
-    names, photos = list(backbone.state_dict()), torch.rand(2, 3, 32, 32)
-    expected = backbone(photos).detach()
-    keep_depthwise_exact(backbone)
-    kept = copy.deepcopy(backbone)
-    assert list(backbone.state_dict()) == names
-    assert torch.equal(kept(photos), expected)
-    types: dict[bool, set[torch.dtype]] = {True: set(), False: set()}
-    for module in (part for part in kept.modules() if isinstance(part, torch.nn.Conv2d)):
-        found = types[module.groups > 1]
-        module.register_forward_hook(lambda _, __, given, found=found: found.add(given.dtype))
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        for weight in backbone.parameters():
-            weight.zero_()  # a copy that asked the original would answer zeros
-        mixed = kept(photos)
-    assert types == {True: {torch.float32}, False: {torch.bfloat16}}
-    assert torch.allclose(mixed.float(), expected, atol=0.05 * float(expected.abs().max()))
 
 
 def test_a_backbone_that_cannot_recompute_is_refused() -> None:

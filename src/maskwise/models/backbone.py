@@ -116,27 +116,6 @@ def _release_statistics(norm: nn.Module, *_: object) -> None:
     norm.momentum = norm.usual_momentum
 
 
-def keep_depthwise_exact(backbone: nn.Module) -> None:
-    """Let depthwise convolutions compute in 32 bits where the rest is in 16 (autocast).
-
-    On CPUs with units for bf16, ordinary convolutions gain several times by it, while the
-    gradients of depthwise ones take longer than in 32 bits.
-    """
-    for module in backbone.modules():
-        if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1:
-            kind = type(module)
-            module.__class__ = type(f"Exact{kind.__name__}", (_Exact, kind), {})
-
-
-class _Exact(nn.Module):
-    """A layer out of autocast's reach; a class, as a function put on a layer is not copied."""
-
-    def forward(self, values: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(values.device.type, enabled=False):
-            exact: torch.Tensor = super().forward(values.float())
-        return exact
-
-
 def check_compiler() -> None:
     """Check that what torch.compile needs is there.
 

@@ -15,11 +15,11 @@ from maskwise.errors import SettingsError
 from maskwise.models.backbone import (
     check_compiler,
     input_statistics,
-    keep_depthwise_exact,
     load_pretrained,
     recompute_activations,
 )
 from maskwise.models.batch_norm import synchronise_batch_norm
+from maskwise.models.depthwise import hasten_depthwise
 from maskwise.models.network import FaceModel
 from maskwise.training.optim import check_stages
 from maskwise.training.prepare import RunRows
@@ -93,8 +93,8 @@ def build_model(settings: Settings, accelerator: Accelerator) -> tuple[FaceModel
     check_stages(model, settings.optim)
     if settings.train.compile:
         check_compiler()
-    if settings.train.amp == "bf16" and accelerator.device.type == "cpu":
-        keep_depthwise_exact(model.backbone)
+    if accelerator.device.type == "cpu":
+        hasten_depthwise(model.backbone)
     if settings.train.recompute:
         recompute_activations(model.backbone)
     if accelerator.num_processes > 1:
