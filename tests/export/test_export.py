@@ -40,10 +40,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     manifest = write_set(place / "data", train=36, val=36)
     words = ["train", manifest, *TINY, f"cache.folder={place / 'cache'}", "train.epochs=4",
              "optim.lr=1e-2"]  # fmt: skip
-    invoke(*words, "model.age=distribution", "preprocess.extra=edges", "preprocess.spare=2",
-           "--out", place / "years")  # fmt: skip
     invoke(*words, "model.head=single", "preprocess.scale=photo", "preprocess.spare=2",
            "train.seed=1", "--out", place / "single")  # fmt: skip
+    invoke(*words, "model.age=distribution", "preprocess.extra=edges", "preprocess.spare=2",
+           f"model.pretrained={place / 'single'}", "--out", place / "years")  # fmt: skip
     decision = Decision(temperatures={"mask": 0.7, "gender": 1.5, "age_group": 2.0},
                         factors=tuple(np.linspace(0.5, 2, 18)), unsure_below=0.3,
                         prior=tuple(np.linspace(2, 0.5, 18)))  # fmt: skip

@@ -22,6 +22,7 @@ from maskwise.models.backbone import build_backbone, feature_count, load_pretrai
 from maskwise.models.bundle import find_bundle
 from maskwise.models.network import FaceModel
 from maskwise.models.weights import packaged_weights
+from maskwise.storage import file_digest
 
 SIZE = (64, 64)
 
@@ -129,7 +130,8 @@ def test_weights_from_a_file(tmp_path: Path, suffix: str) -> None:
         save_file(source.state_dict(), path)
     model = build_backbone("test_efficientnet", SIZE)
     settings = ModelSettings(backbone="test_efficientnet", pretrained=str(path))
-    assert load_pretrained(model, settings, SIZE) == str(path)
+    named = f"weights{suffix}, SHA-256 {file_digest(path)}"
+    assert load_pretrained(model, settings, SIZE) == named
     for key, value in model.state_dict().items():
         assert torch.equal(value, source.state_dict()[key])
 
@@ -138,16 +140,19 @@ def test_weights_from_a_run(tmp_path: Path, manifest: Path, tiny: list[str]) -> 
     first, second = tmp_path / "first", tmp_path / "second"
     train = ["train", str(manifest), *tiny, "train.epochs=1", "--out"]
     assert CliRunner().invoke(app, [*train, str(first)]).exit_code == 0
-    for place in (first, first / "best", first / "last"):
+    names = {first: "first", first / "best": "first/best", first / "last": "first/last"}
+    for place, name in names.items():
         model = build_backbone("test_efficientnet", SIZE)
         settings = ModelSettings(backbone="test_efficientnet", pretrained=str(place))
-        assert load_pretrained(model, settings, SIZE) == str(place)
-        trained = load_file(find_bundle(place) / "model.safetensors")
+        file = find_bundle(place) / "model.safetensors"
+        expected = f"{name}, SHA-256 {file_digest(file)}"
+        assert load_pretrained(model, settings, SIZE) == expected
+        trained = load_file(file)
         for key, value in model.state_dict().items():
             assert torch.equal(value, trained[f"backbone.{key}"])
     words = [*train, str(second), f"model.pretrained={first}"]
     assert CliRunner().invoke(app, words).exit_code == 0
-    assert str(first) in (second / "best" / "README.md").read_text()
+    assert "first, SHA-256 " in (second / "best" / "README.md").read_text()
     with pytest.raises(WeightsError, match="holds no finished model"):
         load_pretrained(model, settings.model_copy(update={"pretrained": str(tmp_path)}), SIZE)
 

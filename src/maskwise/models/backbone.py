@@ -18,6 +18,7 @@ from maskwise.models.weights import (
     file_weights,
     load_backbone_weights,
     packaged_weights,
+    weights_name,
     weights_package,
 )
 
@@ -150,7 +151,7 @@ def load_pretrained(backbone: nn.Module, settings: ModelSettings, size: tuple[in
         return _load_from_hub(backbone, settings.backbone, size)
     path = Path(choice).expanduser()
     load_backbone_weights(backbone, file_weights(path), str(path))
-    return str(path)
+    return weights_name(path)
 
 
 def _load_from_hub(backbone: nn.Module, name: str, size: tuple[int, int]) -> str:

@@ -11,10 +11,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 from maskwise.errors import WeightsError, listed
+from maskwise.storage import file_digest
 
 StateDict = dict[str, torch.Tensor]
 _BACKBONE: Final = "backbone."
 """What the names of the backbone's weights begin with in a model folder."""
+_MODEL_FOLDERS: Final = ("best", "last", "swa")
+"""Names that every run gives to its models."""
 _LITE: Final = "tf_efficientnet_lite"
 _LITE_PARTS: Final = {
     "_conv_stem": "conv_stem",
@@ -113,18 +116,38 @@ def file_weights(path: Path) -> StateDict:
     return content
 
 
+def weights_name(path: Path) -> str:
+    """Return what weights are known by elsewhere: a run's or file's name, and its SHA-256.
+
+    Where they lie says something about the machine, and nothing to others.
+
+    Raises:
+        WeightsError: they cannot be read.
+    """
+    place = path.resolve()
+    inside = place.name in _MODEL_FOLDERS
+    name = f"{place.parent.name}/{place.name}" if inside else place.name
+    try:
+        return f"{name}, SHA-256 {file_digest(_run_file(path) if path.is_dir() else path)}"
+    except OSError as error:
+        raise WeightsError(f"cannot read the weights {path}: {_first_line(error)}") from error
+
+
 def _run_weights(folder: Path) -> StateDict:
     """Return the backbone's weights of a run folder (its best epoch) or a model folder."""
+    return {
+        key.removeprefix(_BACKBONE): value
+        for key, value in file_weights(_run_file(folder)).items()
+        if key.startswith(_BACKBONE)
+    }
+
+
+def _run_file(folder: Path) -> Path:
     files = [place / "model.safetensors" for place in (folder, folder / "best")]
     file = next((path for path in files if path.is_file()), None)
     if file is None:
         raise WeightsError(f"{folder} holds no finished model; expected a run of maskwise train")
-    weights = file_weights(file)
-    return {
-        key.removeprefix(_BACKBONE): value
-        for key, value in weights.items()
-        if key.startswith(_BACKBONE)
-    }
+    return file
 
 
 def load_backbone_weights(backbone: nn.Module, weights: StateDict, origin: str) -> None:
