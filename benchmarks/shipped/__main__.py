@@ -24,10 +24,15 @@ from benchmarks.shipped.figures import figures, print_figures
 from maskwise.storage import write_json
 
 BARE: Final = ("utkface", "asian_decades")
+WORN: Final = ("wear", "incorrect")
 REAL: Final = "mask_photos"
 RARE: Final = "mask_photos_incorrect"
-TUNING: Final = (
-    "train.epochs=3", "optim.lr=1e-3", f"train.repeat_sources={{{REAL}: 3, {RARE}: 16}}"
+FIRST: Final = (
+    "preprocess.height=96", "preprocess.width=96", "train.epochs=4", "train.epoch_photos=40000"
+)  # fmt: skip
+SECOND: Final = (
+    "optim.lr=1.5e-3", "train.epochs=4", "train.epoch_photos=40000",
+    f"train.repeat_sources={{{REAL}: 2, {RARE}: 10}}"
 )  # fmt: skip
 RECIPE: Final = Path(__file__).with_name("recipe.yaml")
 TESTED, VALIDATED = 0.1, 0.05
@@ -48,16 +53,25 @@ def make_manifest(data: Path, out: Path) -> Path:
     for name in (*BARE, REAL):
         if not (out / f"{name}.csv").exists():
             maskwise("data", "import", data / name, "--out", out / f"{name}.csv")
-    for name in BARE:
-        maskwise("data", "mask", out / f"{name}.csv", "--out", out / f"{name}-masked",
-                 "--wear", 1, "--incorrect", 1, "--bare", 1, "--seed", 0)  # fmt: skip
-    sets = [*(out / f"{name}-masked" / "manifest.csv" for name in BARE), out / f"{REAL}.csv"]
+    drawn = [draw_masks(out / f"{name}.csv", worn) for name in BARE for worn in WORN]
+    sets = [*drawn, out / f"{REAL}.csv"]
     joined = out / "joined.csv"
-    maskwise("data", "merge", *sets, "--out", joined, "--force")
+    maskwise("data", "merge", *sets, "--same-people", "--out", joined, "--force")
     split_off(joined, TESTED, "test")
     maskwise("data", "split", joined, "--val", VALIDATED, "--seed", 0)
     joined.rename(manifest)
     return manifest
+
+
+def draw_masks(manifest: Path, worn: str) -> Path:
+    """Draw masks worn in one way on every other face, bare ones beside; return the new manifest."""
+    half = manifest.with_name(f"{manifest.stem}-{worn}.csv")
+    faces = pl.read_csv(manifest, infer_schema=False)
+    faces.gather_every(len(WORN), WORN.index(worn)).write_csv(half)
+    drawn = half.with_suffix("")
+    counts = [word for way in WORN for word in (f"--{way}", int(way == worn))]
+    maskwise("data", "mask", half, "--out", drawn, *counts, "--bare", 1, "--seed", 0)
+    return drawn / "manifest.csv"
 
 
 def split_off(manifest: Path, share: float, fold: str) -> None:
@@ -92,13 +106,13 @@ def main(words: Sequence[str] | None = None) -> None:
     options = parser.parse_args(words)
     out = options.out
     manifest = make_manifest(options.data, out)
-    train(manifest, out / "run", options.settings)
-    tuned = out / "tuned"
-    train(rare_apart(manifest), tuned, [f"model.pretrained={out / 'run' / 'last'}", *TUNING,
-                                        *options.settings])  # fmt: skip
-    maskwise("decide", tuned / "last", "--on", manifest, "--temperature")
-    model = out / "maskwise.onnx"
-    maskwise("export", tuned / "last", "--int8", "--on", manifest, "--fold", "val", "--out", model)
+    first, second = out / "first", out / "second"
+    train(manifest, first, [*FIRST, *options.settings])
+    began = f"model.pretrained={first / 'last'}"
+    train(rare_apart(manifest), second, [began, *SECOND, *options.settings])
+    network, model = second / "last", out / "maskwise.onnx"
+    maskwise("decide", network, "--on", manifest, "--temperature")
+    maskwise("export", network, "--int8", "--on", manifest, "--fold", "val", "--out", model)
     maskwise("evaluate", model, manifest, "--fold", "test", "--out", out / "test")
     found = figures(manifest, out / "test" / "answers.csv")
     write_json(out / "figures.json", found)

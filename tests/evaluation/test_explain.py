@@ -4,15 +4,25 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import nn
+from typer.testing import CliRunner
 
 import maskwise
 from commands import invoke, refused
 from conftest import TINY, write_set
+from maskwise.cli import app
+from maskwise.config import ModelSettings
+from maskwise.data.manifest import SCHEMA
 from maskwise.evaluation.explain import HeatMap, explanation_sheet, heat_picture, occlusion_maps
+from maskwise.evaluation.grad_cam import _word_map
 from maskwise.models.decision import Decision
+from maskwise.models.ensemble import save_decision
+from maskwise.models.network import FaceModel
 from maskwise.models.probabilities import Probabilities
 from maskwise.models.views import Views
 from people import person, saved
@@ -80,6 +90,69 @@ def test_photos_are_explained(tmp_path: Path) -> None:
     assert len(list((tmp_path / "o").iterdir())) == 2
 
 
+def test_each_box_of_a_manifest_is_explained_and_missing_faces_are_told(tmp_path: Path) -> None:
+    both = Image.new("RGB", (2 * 240, 240), "grey")
+    for place, number in enumerate((1, 2)):
+        both.paste(person(number).resize((240, 240)), (240 * place, 0))
+    both.save(tmp_path / "both.png")
+    boxes = ["20 20 220 220", "260 20 460 220"]
+    rows = [{"photo": "both.png", "person": f"p{n}", "source": "s", "box": box}
+            for n, box in enumerate(boxes)]  # fmt: skip
+    manifest = tmp_path / "manifest.csv"
+    columns = {name: [row.get(name) for row in rows] for name in SCHEMA}
+    pl.DataFrame(columns, schema=dict.fromkeys(SCHEMA, pl.String)).write_csv(manifest)
+    one, other = invoke("explain", manifest, "--out", tmp_path / "out", "--grid", 2)
+    sheets = [Path(row["picture"]).read_bytes() for row in (one, other)]  # type: ignore[index]
+    assert sheets[0] != sheets[1]
+    # of every face in it the photo is answered once, by its own name
+    answers = invoke("predict", manifest, "--all-faces")
+    assert {row["ImageID"] for row in answers} == {str(tmp_path / "both.png")}  # type: ignore[index]
+    assert len({row["face"] for row in answers}) == len(answers)  # type: ignore[index]
+    Image.new("RGB", (64, 64)).save(tmp_path / "blank.png")
+    told = CliRunner().invoke(app, ["explain", str(tmp_path / "blank.png"), "--grid", "2", "--out",
+                                    str(tmp_path / "blank")])  # fmt: skip
+    assert "no face found in 1 photos: centre taken" in told.stderr
+
+
+class Blocks(nn.Module):
+    """A backbone whose features are the mean colours of 4x4 parts; channels last where asked."""
+
+    num_features = 3
+
+    def __init__(self, channels_last: bool) -> None:
+        super().__init__()
+        self.channels_last = channels_last
+
+    def forward_features(self, photos: torch.Tensor) -> torch.Tensor:
+        means = nn.functional.avg_pool2d(photos, photos.shape[2] // 4)
+        return means.permute(0, 2, 3, 1) if self.channels_last else means
+
+    def forward_head(self, features: torch.Tensor, pre_logits: bool) -> torch.Tensor:
+        assert pre_logits
+        return features.mean(dim=(1, 2) if self.channels_last else (2, 3))
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_grad_cam_is_hot_where_the_features_speak_for_the_word(channels_last: bool) -> None:
+    settings = ModelSettings(backbone="test_efficientnet", pretrained="none")
+    model = FaceModel(settings, (32, 48))
+    model.backbone = Blocks(channels_last)
+    model.heads["mask"] = nn.Linear(3, 3)
+    with torch.no_grad():
+        model.heads["mask"].weight.copy_(torch.eye(3))  # red speaks for wear, green for incorrect
+        model.heads["gender"] = nn.Linear(3, 2)
+        model.heads["age_group"] = nn.Linear(3, 3)
+    photos = torch.zeros(1, 3, 32, 48)
+    photos[:, 0, :8, :12], photos[:, 1, 24:, 36:] = 1, 1
+    for word, (hot, cold) in enumerate([((0, 0), (-1, -1)), ((-1, -1), (0, 0))]):
+        values = _word_map(model, photos, "mask", word)
+        assert values.shape == (32, 48)
+        assert (values.min(), values.max()) == (0, 1)
+        assert values[hot] > 0.5
+        assert values[cold] < 0.1
+        assert values[16, 24] < 0.3
+
+
 def test_networks_tell_by_their_features(tmp_path: Path) -> None:
     manifest = write_set(tmp_path / "data", train=18, val=18)
     words = ["train", manifest, *TINY, f"cache.folder={tmp_path / 'cache'}", "train.epochs=1"]
@@ -89,6 +162,9 @@ def test_networks_tell_by_their_features(tmp_path: Path) -> None:
         ("tokens", ["model.backbone=test_vit", "preprocess.height=160", "preprocess.width=160"]),
     ):
         invoke(*words, *more, "--out", tmp_path / name)
+    save_decision(
+        tmp_path / "heads", Decision(temperatures={"mask": 3, "gender": 1, "age_group": 1})
+    )
     photo = next((tmp_path / "data" / "photos").iterdir())
     for name in ("heads", "apart"):
         asked = ["explain", photo, "--model", tmp_path / name, "--out", tmp_path / "out"]

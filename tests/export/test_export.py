@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -165,18 +166,29 @@ def test_a_file_that_answers_otherwise_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_limit_of_what_no_label_tells_is_refused(place: Path, tmp_path: Path) -> None:
+    manifest = labelled_manifest(place / "data" / "manifest.csv")
+    part = place / "data" / "without-masks.csv"
+    manifest.with_columns(mask=None).write_csv(part)
+    asked = ["export", place / "years", "--out", tmp_path / "a.onnx", "--on", part]
+    message = refused(*asked, "--max-loss", 0.1)
+    assert "no photo of without-masks.csv" in message
+    assert "carries all three labels" in message
+    assert not list(tmp_path.iterdir())
+
+
 def test_each_limit_is_held() -> None:
     random = np.random.default_rng(0)
     joint = random.dirichlet(np.ones(18), 200)
     model = Probabilities.of_joint(joint)
     truth = joint.argmax(axis=1)
     other = Probabilities.of_joint(joint[:, ::-1])
-    wide = Limits(difference=1, agreement=0, loss=1)
+    wide = Limits(difference=1, agreement=0, loss=1, years=1)
     check(compare(model, other, Decision(), truth), wide)
     for limits, message in (
-        (Limits(0.01, 0, 1), "probabilities differ by up to"),
-        (Limits(1, 0.9, 1), "of the answers are the same; limit 0.9"),
-        (Limits(1, 0, 0.1), "macro-F1 falls from 1.0000 to"),
+        (replace(wide, difference=0.01), "probabilities differ by up to"),
+        (replace(wide, agreement=0.9), "of the answers are the same; limit 0.9"),
+        (replace(wide, loss=0.1), "macro-F1 falls from 1.0000 to"),
     ):
         with pytest.raises(RunError, match=message):
             check(compare(model, other, Decision(), truth), limits)
@@ -185,6 +197,12 @@ def test_each_limit_is_held() -> None:
     nothing = Probabilities(joint * np.nan, other.tasks, other.ages)
     with pytest.raises(RunError, match="differ by up to nan"):
         check(compare(model, nothing, Decision(), truth), wide)
+    gone = {**other.tasks, "gender": other.tasks["gender"] * np.nan}
+    with pytest.raises(RunError, match="differ by up to nan"):
+        check(compare(model, Probabilities(joint, gone, other.ages), Decision(), truth), wide)
+    aged, older = (replace(model, ages=np.full(200, age)) for age in (30.0, 31.5))
+    with pytest.raises(RunError, match=r"ages differ by 1\.50 years in the mean; limit 1"):
+        check(compare(aged, older, Decision(), truth), wide)
 
 
 @pytest.mark.usefixtures("made")

@@ -49,6 +49,8 @@ def test_cosine_classes_are_scaled_cosines() -> None:
     expected = 30 * nnf.cosine_similarity(x[:, None], layer.weight[None], dim=2)
     assert torch.allclose(layer(x), expected, atol=1e-4)
     assert torch.allclose(layer(5 * x), expected, atol=1e-4)
+    half = layer.half()(x.half())  # as an export in 16 bits asks
+    assert torch.allclose(half, expected, atol=0.2)
 
 
 def test_ordinal_probabilities_of_a_worked_case() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from maskwise.cli.output import ViewsVote, console, note_boundaries, photo_bar, processes
+from maskwise.cli.output import ViewsVote, console, note_boundaries, photo_bar
 
 if TYPE_CHECKING:
     from maskwise.data.frames import PhotoRef
@@ -30,16 +30,19 @@ def load_predictor(model: Path, device: str, views: str, views_vote: ViewsVote) 
 def every_face(
     predictor: "Predictor", photos: "Sequence[tuple[str, PhotoRef]]"
 ) -> "Iterator[Prediction]":
-    """Yield the answers for every face in photos; a photo without one says so."""
+    """Yield the answers for every face in photos, each photo once; one without a face says so."""
     from dataclasses import replace
 
     from maskwise.errors import PhotoError
     from maskwise.prediction.result import Prediction
 
-    with photo_bar("answering", len(photos)) as advance:
-        for name, photo in photos:
+    predictor.check_finds_faces()
+    # a manifest names a photo for each box in it
+    names = {photo.path: name if photo.box is None else photo.path for name, photo in photos}
+    with photo_bar("answering", len(names)) as advance:
+        for path, name in names.items():
             try:
-                found = predictor.predict_faces(photo.path, most=_FACES)
+                found = predictor.predict_faces(path, most=_FACES)
                 answers = [replace(answer, photo=name) for answer in found]
             except PhotoError as error:
                 answers = [Prediction(name, error=str(error))]
@@ -52,6 +55,6 @@ def answered(
 ) -> "Iterator[Prediction]":
     """Yield the answers for photos in order, under a progress bar; workers below 0: one a core."""
     with photo_bar("answering", len(photos)) as advance:
-        for answer in predictor.predict_files(photos, names, processes(workers)):
+        for answer in predictor.predict_files(photos, names, workers):
             advance(1)
             yield answer

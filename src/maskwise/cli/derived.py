@@ -13,7 +13,6 @@ from maskwise.cli.output import (
     photo_bar,
     print_json,
     print_pairs,
-    processes,
 )
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ def multiply(
     wanted = _times(times)
     step = MultiplyStep(wanted, cast("How", how), seed)
     frame = rows_to_copy(read_manifest(manifest), wanted, step.how, age_gap, seed)
-    make_set(frame, out, step, processes(workers), as_json)
+    make_set(frame, out, step, workers, as_json)
 
 
 def _times(words: Sequence[str]) -> dict[str, int]:
@@ -134,9 +133,10 @@ def make_set(
     to it, instead of a sheet of photos before and after.
     """
     from maskwise.data.derived import derive_set
+    from maskwise.data.workers import process_count
 
     with photo_bar(step.name, len(frame)) as advance:
-        made = derive_set(frame, out, step, workers, advance, stems)
+        made = derive_set(frame, out, step, process_count(workers), advance, stems)
     (write_more or _write_pairs)(made, out)
     _finish(made, out, step.name, as_json)
 

@@ -1,5 +1,6 @@
 """`maskwise explain`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -8,6 +9,8 @@ import typer
 from maskwise.cli.output import AsJson, print_json
 
 if TYPE_CHECKING:
+    from maskwise.data.framing import Framed
+    from maskwise.evaluation.explain import HeatMap
     from maskwise.prediction.predictor import Predictor
 
 
@@ -37,37 +40,43 @@ def explain(
     predictor = Predictor.load(model)
     rows: list[dict[str, Any]] = []
     errors = []
+    faceless = 0
     for number, (name, photo) in enumerate(find_photos(photos), start=1):
         try:
-            frame, maps = _maps(predictor, photo.path, method, grid)
+            frames = predictor.frame_photo(photo.path, photo.box)
+            maps = _maps(predictor, frames, method, grid)
         except PhotoError as error:
             errors.append(str(error))
             continue
         path = out / f"{number:04d}-{Path(name).stem}.png"
         with replacing(path) as temporary:
-            explanation_sheet(frame, maps).save(temporary, "PNG")
+            explanation_sheet(frames[0].pixels, maps).save(temporary, "PNG")
+        faceless += int(frames[0].missed)
         answers = {one.task: [str(one.word), round(one.probability, 4)] for one in maps}
         rows.append({"photo": name, "picture": str(path), **answers})
         if not as_json:
-            said = ", ".join(f"{word} ({100 * share:.0f} %)" for word, share in answers.values())
+            said = ", ".join(f"{one.word} ({100 * one.probability:.0f} %)" for one in maps)
             typer.echo(f"{path}: {said}")
     if as_json:
         print_json(rows)
+    if faceless:
+        typer.echo(f"no face found in {faceless} photos: centre taken", err=True)
     for message in errors:
         typer.echo(f"error: {message}", err=True)
     if errors:
         raise typer.Exit(2)
 
 
-def _maps(predictor: "Predictor", photo: str, method: str, grid: int) -> tuple[Any, Any]:
-    """Return the frame of the face in a photo and the maps of its answers."""
+def _maps(
+    predictor: "Predictor", frames: "Sequence[Framed]", method: str, grid: int
+) -> "list[HeatMap]":
+    """Return the maps of the answers for a face, given its frame by each framer."""
     from maskwise.evaluation.explain import occlusion_maps
     from maskwise.labels import TASKS
 
-    frames = {key: framer.frame(photo).pixels for key, framer in predictor.framers.items()}
-    first = next(iter(frames.values()))
     if method == "grad-cam":
         from maskwise.evaluation.grad_cam import grad_cam_maps
 
-        return first, grad_cam_maps(predictor.classifier, first, list(TASKS))
-    return first, occlusion_maps(predictor.classifier, frames, list(TASKS), grid)
+        return grad_cam_maps(predictor.classifier, frames[0].pixels, list(TASKS))
+    pixels = {key: one.pixels for key, one in zip(predictor.framers, frames, strict=True)}
+    return occlusion_maps(predictor.classifier, pixels, list(TASKS), grid)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from maskwise.cli.derived import SHEET, OutFolder, make_set
-from maskwise.cli.output import AsJson, ManifestPath, console, processes
+from maskwise.cli.output import AsJson, ManifestPath, console
 
 if TYPE_CHECKING:
     from maskwise.data.derived import DerivedSet
@@ -53,7 +53,7 @@ def crop(
     if align and detector == "none":
         raise SettingsError("--align turns the eyes level, and --detector none finds no eyes")
     step = CropStep(_opened(detector), margin, shape, align, longest)
-    make_set(read_manifest(manifest), out, step, processes(workers), as_json)
+    make_set(read_manifest(manifest), out, step, workers, as_json)
 
 
 def mask(
@@ -108,7 +108,7 @@ def mask(
         bare_frame,
         out,
         step,
-        processes(workers),
+        workers,
         as_json,
         person_folders(bare_frame),
         _write_drawn,

@@ -78,7 +78,12 @@ def end_like_an_interrupt() -> None:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON to standard output."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str))
+    typer.echo(json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Return a value as JSON."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -106,11 +111,6 @@ def _text(value: object) -> str:
 def print_pairs(title: str, pairs: Mapping[str, object]) -> None:
     """Print names and values to standard output."""
     print_table(title, ["", ""], list(pairs.items()))
-
-
-def processes(workers: int) -> int:
-    """Return how many processes an option means; below 0 is one a core."""
-    return (os.cpu_count() or 1) if workers < 0 else workers
 
 
 @contextmanager

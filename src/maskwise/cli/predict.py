@@ -13,6 +13,7 @@ from maskwise.cli.output import (
     Device,
     ViewsName,
     ViewsVote,
+    json_text,
     output_folder,
     print_json,
 )
@@ -114,7 +115,6 @@ def _write_answers(
 
     errors: list[str] = []
     count = no_face = 0
-    rows: list[dict[str, Any]] = []
     with ExitStack() as stack:
         file = stdout
         if out:
@@ -136,9 +136,10 @@ def _write_answers(
             elif out or not as_json:
                 writer.writerow(answer.row())
             else:
-                rows.append(answer.row())
-    if as_json and not out:
-        print_json(rows)
+                # one by one, as a million would not fit
+                typer.echo(("[\n" if count == 1 else ",\n") + json_text(answer.row()), nl=False)
+        if as_json and not out:
+            typer.echo("\n]" if count else "[]")
     return {
         "predictions": str(out) if out else None,
         "photos": count,

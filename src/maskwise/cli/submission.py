@@ -15,7 +15,6 @@ from maskwise.cli.output import (
     print_json,
     print_pairs,
     print_table,
-    processes,
 )
 
 if TYPE_CHECKING:
@@ -51,11 +50,12 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Write submission.csv in the order of info.csv, and the probabilities beside it."""
+    from maskwise.data.workers import process_count
     from maskwise.evaluation.tables import write_probabilities
     from maskwise.prediction.submission import read_listing, write_submission
 
     asked = read_listing(listing, photos)
-    twins = _leaks(asked, near_duplicates, processes(workers)) if near_duplicates else []
+    twins = _leaks(asked, near_duplicates, process_count(workers)) if near_duplicates else []
     if source.suffix == ".csv":
         found, answers = _from_file(source, asked)
     else:

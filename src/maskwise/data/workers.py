@@ -1,5 +1,6 @@
 """Work shared out to processes, and what it means when one is killed."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -32,6 +33,11 @@ def map_in_order(
         return
     with worker_pool(workers) as pool:
         yield from pool.map(function, items, chunksize=chunk)
+
+
+def process_count(workers: int) -> int:
+    """Return how many processes a number of workers means; below 0 is one a core."""
+    return (os.cpu_count() or 1) if workers < 0 else workers
 
 
 @contextmanager

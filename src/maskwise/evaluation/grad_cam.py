@@ -10,12 +10,13 @@ import torch
 from torch.nn import functional as nnf
 
 from maskwise.errors import SettingsError
-from maskwise.evaluation.explain import HeatMap, Pixels
+from maskwise.evaluation.explain import HeatMap, Map, Pixels
 from maskwise.labels import TASKS
 from maskwise.models.classifier import Classifier
 from maskwise.models.network import FaceModel, TaskModels
 from maskwise.models.network_classifier import NetworkClassifier
 from maskwise.models.outputs import task_log_probabilities
+from maskwise.models.views import Views
 from maskwise.transforms.network_input import middle, network_input, to_planes
 
 
@@ -30,17 +31,31 @@ def grad_cam_maps(classifier: Classifier, frame: Pixels, tasks: Sequence[str]) -
             "--method grad-cam needs the run folder of one network; occlusion takes every model"
         )
     preprocess = classifier.info.preprocess
-    photos = middle(torch.from_numpy(frame.copy())[None], preprocess.spare)
-    return [_task_map(classifier.network, photos, classifier, task) for task in tasks]
+    answer = classifier.answer({preprocess.frame_key: frame[None]}, Views())
+    told = classifier.decision.calibrated(answer).tasks
+    device = next(classifier.network.parameters()).device
+    photos = middle(torch.from_numpy(frame.copy())[None].to(device), preprocess.spare)
+    pixels = network_input(to_planes(photos), preprocess)
+    maps = []
+    for task in tasks:
+        word = int(told[task][0].argmax())
+        values = np.pad(
+            _word_map(_model_of(classifier, task), pixels, task, word), preprocess.spare
+        )
+        maps.append(HeatMap(task, TASKS[task][word], float(told[task][0, word]), values))
+    return maps
 
 
-def _task_map(
-    network: FaceModel | TaskModels, photos: torch.Tensor, classifier: NetworkClassifier, task: str
-) -> HeatMap:
+def _model_of(classifier: NetworkClassifier, task: str) -> FaceModel:
+    network = classifier.network
     model = network.tasks[task] if isinstance(network, TaskModels) else network
     if not isinstance(model, FaceModel):
         raise TypeError(f"the network of {task} is a {type(model).__name__}")
-    pixels = network_input(to_planes(photos), classifier.info.preprocess)
+    return model
+
+
+def _word_map(model: FaceModel, pixels: torch.Tensor, task: str, word: int) -> Map:
+    """Return (height, width) of the pixels (1, channels, height, width): what speaks for a word."""
     backbone = model.backbone
     with torch.enable_grad():
         features = backbone.forward_features(pixels).detach()  # type: ignore[operator]
@@ -51,13 +66,11 @@ def _task_map(
             )
         features.requires_grad_()
         outputs = model.heads(backbone.forward_head(features, pre_logits=True))  # type: ignore[operator]
-        scores = task_log_probabilities(outputs)[task][0]
-        word = int(scores.argmax())
-        (slopes,) = torch.autograd.grad(scores[word], features)
+        score = task_log_probabilities(outputs)[task][0, word]
+        (slopes,) = torch.autograd.grad(score, features)
     if features.shape[1] != getattr(backbone, "num_features", features.shape[1]):
         features, slopes = (part.permute(0, 3, 1, 2) for part in (features, slopes))
     spoken = (slopes.mean(dim=(2, 3), keepdim=True) * features).sum(dim=1, keepdim=True).relu()
-    spread = nnf.interpolate(spoken, photos.shape[1:3], mode="bicubic").clamp(min=0)[0, 0]
-    values = (spread / spread.max().clamp(min=1e-12)).detach().numpy().astype(np.float32)
-    values = np.pad(values, classifier.info.preprocess.spare)
-    return HeatMap(task, TASKS[task][word], float(scores[word].detach().exp()), values)
+    spread = nnf.interpolate(spoken, pixels.shape[2:], mode="bicubic").clamp(min=0)[0, 0]
+    values: Map = (spread / spread.max().clamp(min=1e-12)).detach().cpu().numpy()
+    return values.astype(np.float32)

@@ -25,12 +25,14 @@ class Limits:
     """Least share of photos answered with the same class."""
     loss: float
     """Of macro-F1 over the 18 classes, where labels are known."""
+    years: float
+    """Mean difference of the ages told."""
 
 
 LIMITS: Final[dict[Precision, Limits]] = {
-    "fp32": Limits(difference=1e-3, agreement=0.999, loss=0.002),
-    "fp16": Limits(difference=0.1, agreement=0.98, loss=0.005),
-    "int8": Limits(difference=1.0, agreement=0.9, loss=0.01),
+    "fp32": Limits(difference=1e-3, agreement=0.999, loss=0.002, years=0.1),
+    "fp16": Limits(difference=0.1, agreement=0.98, loss=0.005, years=0.5),
+    "int8": Limits(difference=1.0, agreement=0.9, loss=0.01, years=2.0),
 }
 
 
@@ -45,6 +47,7 @@ class Compared:
     """Mean difference of the probabilities of the classes."""
     age_difference: float | None
     """Largest difference of an age, in years."""
+    mean_age_difference: float | None
     agreement: float
     """Share of photos answered with the same class."""
     task_agreement: dict[str, float]
@@ -67,6 +70,7 @@ def compare(
     told = ~np.isnan(model.ages)
     if (np.isnan(file.ages) == told).any():
         raise RunError("the exported file tells ages of other photos than the model")
+    years = abs(model.ages - file.ages)[told]
     known = truth != UNKNOWN
 
     def scored(answers: NDArray[np.int64]) -> float | None:
@@ -76,9 +80,10 @@ def compare(
 
     return Compared(
         photos=len(ours),
-        max_difference=max(float(abs(a - b).max()) for a, b in pairs),
+        max_difference=float(np.max([abs(a - b).max() for a, b in pairs])),  # NaN stays NaN
         mean_difference=float(abs(model.joint - file.joint).mean()),
-        age_difference=float(abs(model.ages - file.ages)[told].max()) if told.any() else None,
+        age_difference=float(years.max()) if told.any() else None,
+        mean_age_difference=float(years.mean()) if told.any() else None,
         agreement=float((ours == theirs).mean()),
         task_agreement={
             task: float((model.tasks[task].argmax(1) == file.tasks[task].argmax(1)).mean())
@@ -114,6 +119,11 @@ def _problems(compared: Compared, limits: Limits) -> Iterator[str]:
         yield (
             f"{compared.agreement:.4f} of the answers are the same; limit {limits.agreement:g} "
             "(--min-agreement)"
+        )
+    if compared.mean_age_difference is not None and compared.mean_age_difference > limits.years:
+        yield (
+            f"ages differ by {compared.mean_age_difference:.2f} years in the mean; limit "
+            f"{limits.years:g}"
         )
     if compared.macro_f1 is not None and compared.model_macro_f1 is not None:
         fall = compared.model_macro_f1 - compared.macro_f1

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from maskwise.evaluation.evaluate import answer_rows
 from maskwise.export.check import LIMITS, Limits, check, compare, figures
 from maskwise.export.graph import Answers, Networks, Tree, networks_of
 from maskwise.export.onnx_graph import inputs_of, join, to_int8, to_onnx, with_metadata
-from maskwise.labels import TASKS
+from maskwise.labels import TASKS, UNKNOWN
 from maskwise.models.classifier import Classifier
 from maskwise.models.ensemble import load_classifier, model_digest
 from maskwise.models.network_classifier import NetworkClassifier
@@ -61,12 +61,9 @@ class Wanted:
     @property
     def limits(self) -> Limits:
         """The limits of the precision, but for those that are set."""
-        own = LIMITS[self.precision]
-        return Limits(
-            own.difference,
-            own.agreement if self.min_agreement is None else self.min_agreement,
-            own.loss if self.max_loss is None else self.max_loss,
-        )
+        asked = {"agreement": self.min_agreement, "loss": self.max_loss}
+        given = {name: value for name, value in asked.items() if value is not None}
+        return replace(LIMITS[self.precision], **given)
 
 
 @dataclass(frozen=True)
@@ -111,6 +108,12 @@ def export_model(
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         frame, name = _photos(classifier, on, fold, place)
+        truth = _truth(frame, classifier)
+        if wanted.max_loss is not None and (truth == UNKNOWN).all():
+            raise ManifestError(
+                f"--max-loss is of macro-F1 over the 18 classes, and no photo of {name} carries "
+                "all three labels: leave it out, or name other photos, --on"
+            )
         told("tracing")
         parts = _Parts(members, tree, classifier, wanted.precision == "fp16")
         if wanted.precision == "int8" and on:
@@ -125,7 +128,7 @@ def export_model(
             answer_rows(classifier, frame, cache, "cpu").probabilities,
             answer_rows(file, frame, cache, "cpu").probabilities,
             info.decision,
-            _truth(frame, classifier),
+            truth,
         )
         check(compared, wanted.limits)
         info = info.model_copy(update={"checked": {"on": name, **figures(compared)}})

@@ -32,7 +32,7 @@ class CosineClasses(nn.Module):
         """Return (N, classes) for features (N, features)."""
         # half precision would round the largest scores alike
         with torch.autocast(features.device.type, enabled=False):
-            cosine = nnf.linear(nnf.normalize(features.float()), nnf.normalize(self.weight))
+            cosine = nnf.linear(nnf.normalize(features.float()), nnf.normalize(self.weight.float()))
             return self._scale * cosine
 
 

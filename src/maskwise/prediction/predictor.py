@@ -1,22 +1,24 @@
 """A trained model, or an ensemble, that answers photos."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from os import PathLike
 from pathlib import Path
-from typing import Literal, Self, overload
+from typing import Literal, Self, cast, overload
 
 import numpy as np
-from PIL import Image
 
 from maskwise.data.frames import PhotoRef, decode_in_order
 from maskwise.data.framing import Framed, Framer
-from maskwise.errors import PhotoError
+from maskwise.data.workers import process_count
+from maskwise.errors import PhotoError, SettingsError
 from maskwise.labels import TASKS, decode_class
 from maskwise.models.classifier import Classifier
 from maskwise.models.loading import SHIPPED, open_classifier
 from maskwise.models.views import Views
 from maskwise.prediction.result import Prediction
-from maskwise.transforms.decode import PhotoLike, decode_photo
+from maskwise.transforms.decode import PHOTO_TYPES, PhotoLike, decode_photo, photo_name
+from maskwise.transforms.preprocess import Box
 
 _PLAIN = Views()
 _BATCH = 64
@@ -70,9 +72,9 @@ class Predictor:
     def predict(self, photos: PhotoLike) -> Prediction: ...  # type: ignore[overload-overlap] # str
 
     @overload
-    def predict(self, photos: Sequence[PhotoLike]) -> list[Prediction]: ...
+    def predict(self, photos: Iterable[PhotoLike]) -> list[Prediction]: ...
 
-    def predict(self, photos: PhotoLike | Sequence[PhotoLike]) -> Prediction | list[Prediction]:
+    def predict(self, photos: PhotoLike | Iterable[PhotoLike]) -> Prediction | list[Prediction]:
         """Return the answer for a photo, or one for each of a list.
 
         A photo is a path, the bytes of a file, a Pillow image, or an RGB array (H, W, 3) of uint8
@@ -84,14 +86,15 @@ class Predictor:
             PhotoError: a single photo cannot be read.
             DetectorError: the face detector that the model was trained with cannot be had.
         """
-        if isinstance(photos, (str, bytes, PathLike, Image.Image, np.ndarray)):
+        if isinstance(photos, PHOTO_TYPES) or not hasattr(photos, "__iter__"):
+            one = cast("PhotoLike", photos)  # or whatever is refused as none
             framed: list[list[Framed | PhotoError]]
-            framed = [[framer.frame(photos)] for framer in self.framers.values()]
-            return self._answers([_name(photos, 0)], framed)[0]
+            framed = [[framer.frame(one)] for framer in self.framers.values()]
+            return self._answers([_name(one, 0)], framed)[0]
         answers: list[Prediction] = []
-        for start in range(0, len(photos), _BATCH):
-            chunk = photos[start : start + _BATCH]
-            names = [_name(photo, start + place) for place, photo in enumerate(chunk)]
+        waiting = iter(photos)
+        while chunk := list(islice(waiting, _BATCH)):
+            names = [_name(photo, len(answers) + place) for place, photo in enumerate(chunk)]
             framed = [
                 [_frame_or_error(framer, photo) for photo in chunk]
                 for framer in self.framers.values()
@@ -99,14 +102,31 @@ class Predictor:
             answers += self._answers(names, framed)
         return answers
 
+    def predict_many(
+        self, photos: Iterable[str | PathLike[str]], workers: int = -1
+    ) -> Iterator[Prediction]:
+        """Yield the answers for photo files in order, as they come; none is kept.
+
+        Photos are decoded in `workers` processes, below 0 in one a core, a few batches ahead; a
+        script that asks for some needs `if __name__ == "__main__":`, as they import it. A photo
+        that cannot be read gives a prediction with an `error`.
+
+        Raises:
+            DetectorError: the face detector that the model was trained with cannot be had.
+            WorkerError: a process was killed.
+        """
+        names = [str(photo) for photo in photos]
+        refs = [PhotoRef(name) for name in names]
+        return self.predict_files(refs, names, workers)
+
     def predict_files(
         self, photos: Sequence[PhotoRef], names: Sequence[str], workers: int
     ) -> Iterator[Prediction]:
         """Yield the answers for photo files in order, decoding in `workers` processes.
 
-        A batch or less is decoded in this one: processes take longer to start.
+        Below 0 it is one a core. A batch or less is decoded here: processes take longer to start.
         """
-        workers = workers if len(photos) > _BATCH else 0
+        workers = process_count(workers) if len(photos) > _BATCH else 0
         starts = range(0, len(photos), _BATCH)
         work = [photos[start : start + _BATCH] for start in starts]
         results = [
@@ -124,21 +144,44 @@ class Predictor:
         Raises:
             PhotoError: the photo cannot be read.
             DetectorError: the face detector that the model was trained with cannot be had.
+            SettingsError: it was trained without one, on photos of one face.
         """
         frames = self.frame_faces(photo, most)[0]
         return self.answer_frames([_name(photo, 0)] * len(frames), frames)
+
+    def frame_photo(self, photo: PhotoLike, box: Box | None = None) -> list[Framed]:
+        """Return the frames, by each framer, of the face in a photo, or in a box of it.
+
+        Raises: what `predict` raises.
+        """
+        image = decode_photo(photo)
+        return [framer.frame(image, box, photo_name(photo)) for framer in self.framers.values()]
 
     def frame_faces(self, photo: PhotoLike, most: int) -> tuple[list[list[Framed]], int]:
         """Return for each face in a photo its frame by each framer, and how many faces there are.
 
         Raises: what `predict_faces` raises.
         """
+        self.check_finds_faces()
         image = decode_photo(photo)
         first, *others = self.framers.values()
         faces, found = first.faces(image, most)
         return [
             [face, *(other.frame(image, face.box) for other in others)] for face in faces
         ], found
+
+    def check_finds_faces(self) -> None:
+        """Check that the model was trained with a face detector, and so can answer every face.
+
+        Raises:
+            SettingsError: it takes photos as they are.
+        """
+        first = next(iter(self.framers.values())).preprocess
+        if first.detector == "none":
+            raise SettingsError(
+                "this model takes photos as they are (preprocess.detector=none), so it finds no "
+                "faces: use a model trained with a detector, or give it cut out faces"
+            )
 
     def frame_crop(self, photo: PhotoLike) -> list[Framed]:
         """Return the frames of a photo that is a cut out face already.

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from os import PathLike
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,15 @@ from maskwise.errors import PhotoError
 MAX_PIXELS: Final = 100_000_000
 MIN_SIDE: Final = 16
 MAX_ASPECT: Final = 20
+_FORMATS: Final = (
+    "JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF", "TGA", "ICO",
+)  # fmt: skip
+"""What photos are saved as. Others that Pillow opens run programs (EPS) or fetch (stubs)."""
+_MOST_SCANS: Final = 100
+"""Scans of a JPEG file, of which ten are usual: each costs a pass over the whole photo."""
+_START_OF_SCAN: Final = b"\xff\xda"
+_STRIP: Final = 256
+"""Rows of grey with more than 8 bits that are scaled at a time."""
 _TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -24,24 +34,32 @@ _TURNS: Final = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation -> what turns the image upright."""
-PhotoLike = str | Path | bytes | Image.Image | NDArray[np.generic]
+PHOTO_TYPES: Final = (str, PathLike, bytes, bytearray, memoryview, Image.Image, np.ndarray)
+PhotoLike = str | PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[np.generic]
 
 
 def decode_photo(photo: PhotoLike, most_pixels: int = MAX_PIXELS) -> Image.Image:
     """Return a photo as an upright RGB image.
 
-    Takes a path, the bytes of a file, a Pillow image or an array (H, W), (H, W, 1|3|4) of uint8,
+    Takes a path, the bytes of a file (JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, JPEG 2000, AVIF, TGA
+    or ICO), a Pillow image or an array (H, W), (H, W, 1|3|4) of uint8,
     uint16, or float in 0..1. The EXIF orientation is applied, transparency is laid over white,
     16-bit grey is scaled down, and of an animation the first frame is taken. A photo of more than
     `most_pixels` is refused before it is decoded.
 
     Raises:
-        PhotoError: missing, empty, no image, cut short, too large, too small or too narrow.
+        PhotoError: missing, empty, no image, cut short, too large, too small, too narrow, or none
+            of these kinds.
     """
     if isinstance(photo, np.ndarray):
         return _checked(Image.fromarray(_to_uint8(photo)), photo_name(photo), most_pixels)
     if isinstance(photo, Image.Image):
         return _upright_rgb(photo, photo_name(photo), most_pixels)
+    if not isinstance(photo, (str, PathLike, bytes, bytearray, memoryview)):
+        raise PhotoError(
+            "expected a path, the bytes of a file, a Pillow image or an array, got "
+            f"{type(photo).__name__}"
+        )
     name = photo_name(photo)
     with _open(photo, name) as image:
         return _upright_rgb(image, name, most_pixels)
@@ -49,23 +67,27 @@ def decode_photo(photo: PhotoLike, most_pixels: int = MAX_PIXELS) -> Image.Image
 
 def photo_name(photo: PhotoLike) -> str:
     """Return what an error calls a photo: its path, where it has one."""
-    return str(photo) if isinstance(photo, (str, Path)) else "the photo"
+    return str(photo) if isinstance(photo, (str, PathLike)) else "the photo"
 
 
-def _open(photo: str | Path | bytes, name: str) -> ImageFile.ImageFile:
+def _open(
+    photo: str | PathLike[str] | bytes | bytearray | memoryview, name: str
+) -> ImageFile.ImageFile:
     try:
-        content = photo if isinstance(photo, bytes) else Path(photo).read_bytes()
+        content = Path(photo).read_bytes() if isinstance(photo, (str, PathLike)) else bytes(photo)
     except OSError as error:
         raise PhotoError(f"{name}: {(error.strerror or str(error)).lower()}") from error
     except ValueError as error:
         raise PhotoError(f"{name!r}: no path ({error})") from error
     if not content:
         raise PhotoError(f"{name}: the file is empty")
+    if content.startswith(b"\xff\xd8") and content.count(_START_OF_SCAN) > _MOST_SCANS:
+        raise PhotoError(f"{name}: a JPEG file of more than {_MOST_SCANS} scans")
     try:
         with warnings.catch_warnings():
             # odd metadata is common and harmless, and a bomb is refused below by our own limit
             warnings.simplefilter("ignore")
-            return Image.open(io.BytesIO(content))
+            return Image.open(io.BytesIO(content), formats=_FORMATS)
     except UnidentifiedImageError as error:
         raise PhotoError(f"{name}: not an image that can be read") from error
     except Image.DecompressionBombError as error:
@@ -130,17 +152,25 @@ def _check_size(size: tuple[int, int], name: str, most_pixels: int) -> None:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, dtype=np.float64)
-        image = Image.fromarray(
-            (values / _white(image.mode, values) * 255).clip(0, 255).astype(np.uint8)
-        )
+        image = Image.fromarray(_grey(image))
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     return image.convert("RGB")
 
 
-def _white(mode: str, values: NDArray[np.float64]) -> float:
+def _grey(image: Image.Image) -> NDArray[np.uint8]:
+    """Return grey of more than 8 bits as (height, width) of 8, strip by strip to save memory."""
+    values = np.asarray(image)
+    white = _white(image.mode, values)
+    grey = np.empty(values.shape, np.uint8)
+    for start in range(0, len(values), _STRIP):
+        strip = slice(start, start + _STRIP)
+        grey[strip] = (values[strip] * (255 / white)).clip(0, 255).astype(np.uint8)
+    return grey
+
+
+def _white(mode: str, values: NDArray[np.generic]) -> float:
     """Return the value that stands for white: a mode of 32 bits does not say."""
     if mode.startswith("I;16"):
         return 65535
