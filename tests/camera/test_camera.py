@@ -1,7 +1,9 @@
 """Films and cameras on this machine: who passes, and a film without faces."""
 
 import csv
+import errno
 import json
+import struct
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -10,18 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 from PIL import Image
 
 import maskwise
 from commands import invoke, refused
+from conftest import TINY, write_set
 from film import write_film
 from maskwise.camera import source as cameras
 from maskwise.camera.film import FilmWriter, annotated
 from maskwise.camera.source import Frame, film_frames, is_live, live_frames
 from maskwise.camera.watching import watch_frames
 from maskwise.data.faces import open_detector
-from maskwise.errors import CameraError
+from maskwise.errors import CameraError, StorageError
 from maskwise.labels import MaskState
 from people import person, saved
 
@@ -128,9 +132,149 @@ def test_what_cannot_be_watched_is_told(film: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out.mp4").exists()
 
 
+def test_what_cannot_be_watched_leaves_no_files_and_nothing_is_written_over(
+    film: Path, tmp_path: Path
+) -> None:
+    asked = ["--out", tmp_path / "passes.csv", "--video", tmp_path / "out.mp4"]
+    refused("camera", tmp_path / "none.mp4", *asked)
+    assert list(tmp_path.iterdir()) == []
+    recording = tmp_path / "recording.mp4"
+    recording.write_bytes(film.read_bytes())
+    assert "is there already" in refused("camera", recording, "--video", recording)
+    assert recording.read_bytes() == film.read_bytes()
+
+
+def test_passes_of_a_film_without_people_are_a_table_without_rows(tmp_path: Path) -> None:
+    empty = write_film(tmp_path / "empty.mjpeg", [(0.5, [])])
+    assert invoke("camera", empty, "--out", tmp_path / "passes.csv")["passes"] == 0
+    assert (tmp_path / "passes.csv").read_text().startswith("number,state,probability,began")
+
+
+def test_a_model_that_looks_for_no_faces_cannot_watch(film: Path, tmp_path: Path) -> None:
+    manifest = write_set(tmp_path / "data", train=18, val=18)
+    run = tmp_path / "run"
+    invoke("train", manifest, *TINY, "preprocess.detector=none", "train.epochs=1", "--out", run,
+           f"cache.folder={tmp_path / 'cache'}")  # fmt: skip
+    for words in (["camera", film, "--model", run], ["predict", run, film, "--all-faces"]):
+        assert "preprocess.detector=none), so it finds no faces" in refused(*words)
+
+
+def written(path: Path, pictures: int = 12, size: tuple[int, int] = (240, 320)) -> Path:
+    """Write a film of one person."""
+    with FilmWriter(path) as film:
+        for number in range(pictures):
+            film.write(person(1).resize(size), number / 10)
+    return path
+
+
+def test_a_film_that_was_taken_upright_is_watched_upright(tmp_path: Path) -> None:
+    upright = person(1).resize((240, 320))
+    with FilmWriter(tmp_path / "side.mp4") as film:
+        for number in range(8):
+            film.write(upright.transpose(Image.Transpose.ROTATE_90), number / 10)
+    content = bytearray((tmp_path / "side.mp4").read_bytes())
+    matrix = content.find(b"tkhd") + 44  # of a track, as ISO 14496-12 lays it out
+    one = 1 << 16
+    turned = struct.pack(">9i", 0, one, 0, -one, 0, 0, 240 * one, 0, 1 << 30)
+    content[matrix : matrix + len(turned)] = turned
+    phone = tmp_path / "phone.mp4"
+    phone.write_bytes(content)
+    first = next(film_frames(str(phone), 10, print)).image
+    assert first.size == (240, 320)
+    assert np.abs(np.asarray(first).astype(int) - np.asarray(upright)).mean() < 20
+    assert invoke("camera", phone, "--video", tmp_path / "seen.mp4")["passes"] == 1
+
+
+def test_a_damaged_part_of_a_film_is_skipped_and_told(tmp_path: Path) -> None:
+    content = bytearray(written(tmp_path / "whole.mp4", 30).read_bytes())
+    first, last = content.find(b"mdat"), content.find(b"moov")
+    middle = slice(first + (last - first) * 3 // 10, first + (last - first) * 7 // 10)
+    content[middle] = bytes(middle.stop - middle.start)
+    spoilt = tmp_path / "spoilt.mp4"
+    spoilt.write_bytes(content)
+    told: list[str] = []
+    seconds = [frame.seconds for frame in film_frames(str(spoilt), 10, told.append)]
+    assert 8 < len(seconds) < 25
+    assert seconds[-1] == pytest.approx(2.9)  # what comes after it is seen
+    assert len(told) == 1
+    assert "damaged parts were skipped" in told[0]
+
+
+def test_joined_recordings_are_watched_to_their_end(tmp_path: Path) -> None:
+    def stream(path: Path, pictures: int) -> bytes:
+        with av.open(str(path), "w", format="mpegts") as container:
+            track = container.add_stream("mpeg4", rate=10)
+            track.width, track.height = 240, 320
+            for _ in range(pictures):
+                frame = av.VideoFrame.from_image(person(1).resize((240, 320)))
+                container.mux(track.encode(frame))
+            container.mux(track.encode(None))
+        return path.read_bytes()
+
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(stream(tmp_path / "a.ts", 30) + stream(tmp_path / "b.ts", 20))
+    seconds = [frame.seconds for frame in film_frames(str(joined), 10, print)]
+    assert len(seconds) >= 48
+    assert seconds == sorted(seconds)
+
+
+def test_faces_that_are_not_followed_are_blurred(tmp_path: Path) -> None:
+    frames = [Frame(person(1).resize((384, 512)), number / 10) for number in range(4)]
+    with FilmWriter(tmp_path / "out.mp4") as film:
+        watch = watch_frames(maskwise.load(), frames, print, film, faces=0)
+    assert watch.people == []
+    detector = open_detector("yunet")
+    assert detector.find(frames[0].image)
+    assert [detector.find(picture) for _, picture in pictures(tmp_path / "out.mp4")] == [[]] * 4
+
+
+def test_those_in_sight_have_passed_when_a_film_is_lost() -> None:
+    def frames() -> Iterator[Frame]:
+        for number in range(8):
+            yield Frame(person(1), number / 10)
+        raise CameraError("gone")
+
+    passes: list[Any] = []
+    with pytest.raises(CameraError, match="gone"):
+        watch_frames(maskwise.load(), frames(), passes.append)
+    assert len(passes) == 1
+
+
+def test_a_full_disk_is_told_and_leaves_no_film(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full:
+        """A container on a disk that fills up."""
+
+        def __init__(self, container: Any) -> None:
+            self.container = container
+
+        def add_stream(self, *words: Any, **more: Any) -> Any:
+            return self.container.add_stream(*words, **more)
+
+        def mux(self, _: Any) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device", ".hidden.tmp")
+
+        def close(self) -> None:
+            self.container.close()
+            raise OSError(errno.ENOSPC, "No space left on device", ".hidden.tmp")
+
+    opened = av.open
+    monkeypatch.setattr(av, "open", lambda *words, **more: Full(opened(*words, **more)))
+    with pytest.raises(StorageError, match=r"out\.mp4"):
+        written(tmp_path / "out.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_picture_there_is_no_film(tmp_path: Path) -> None:
+    with pytest.raises(CameraError, match="no picture came"):
+        written(tmp_path / "out.mp4", pictures=0)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_films_are_looked_at_as_often_as_asked(film: Path) -> None:
     for rate in (2.0, 10.0):
-        times = [frame.seconds for frame in film_frames(str(film), rate)]
+        times = [frame.seconds for frame in film_frames(str(film), rate, print)]
         assert len(times) == pytest.approx(7.8 * rate, abs=2)
         assert times == sorted(times)
 

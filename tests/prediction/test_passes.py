@@ -104,6 +104,34 @@ def test_one_who_turns_away_for_a_moment_is_the_same() -> None:
     assert [(p.number, p.state) for p in watch.people] == [(1, "wear")]
 
 
+def test_nobody_is_carried_over_a_pause() -> None:
+    watch = Watch()
+    see(watch, *[[face(100)]] * 10)
+    (passed,) = watch.see([face(100, "not_wear")], 31)
+    assert (passed.state, passed.ended) == ("wear", pytest.approx(0.9))
+    assert [person.number for person in watch.people] == [2]
+    assert watch.people[0].state is None
+    see(watch, *[[face(100, "not_wear")]] * 10, start=31.1)
+    watch.end()
+    assert watch.counts == {"wear": 1, "incorrect": 0, "not_wear": 1}
+
+
+def test_a_camera_of_a_frame_every_other_second_has_passes() -> None:
+    watch = Watch()
+    see(watch, *[[face(100)]] * 8, step=2.0)
+    assert [person.state for person in watch.people] == ["wear"]
+    see(watch, *[[]] * 3, start=16, step=2.0)
+    assert watch.counts["wear"] == 1
+
+
+def test_a_clock_that_falls_back_ends_nothing() -> None:
+    watch = Watch()
+    see(watch, *[[face(100)]] * 10, start=1000)
+    watch.see([face(100, "not_wear")], 600)
+    shares = watch.people[0].shares["mask"]
+    assert all(0 <= share <= 1 for share in shares.values())
+
+
 def test_a_glimpse_is_no_pass() -> None:
     watch = Watch()
     see(watch, [face(0)], [face(0)])

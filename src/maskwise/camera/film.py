@@ -1,6 +1,7 @@
 """A film of what was seen, with faces that nobody recognises."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from maskwise.errors import CameraError
 from maskwise.prediction.passes import Person
-from maskwise.storage import replacing
+from maskwise.storage import replacing, storage_errors
 from maskwise.transforms.preprocess import Box
 
 _COLOURS: Final = {
@@ -67,19 +68,33 @@ def _blur(picture: Image.Image, box: Box) -> None:
     )
 
 
+def check_film(path: Path) -> None:
+    """Check that a film may be written there.
+
+    Raises:
+        CameraError: its name is of another kind, or something is there already.
+    """
+    if path.suffix != ".mp4":
+        raise CameraError(f"{path}: expected a name that ends in .mp4")
+    if path.exists():
+        raise CameraError(f"{path} is there already; name another file")
+
+
 class FilmWriter:
     """Writes an MP4 file that appears when it is closed.
 
     Raises:
-        CameraError: the file cannot be written in this kind.
+        CameraError: the file cannot be written in this kind, or is there already.
         StorageError: the disk is full or the folder cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
-        if path.suffix != ".mp4":
-            raise CameraError(f"{path}: expected a name that ends in .mp4")
+        check_film(path)
+        self._path = path
         self._replacing = replacing(path)
-        self._container = av.open(str(self._replacing.__enter__()), "w", format="mp4")
+        temporary = self._replacing.__enter__()
+        with storage_errors(path):
+            self._container = av.open(str(temporary), "w", format="mp4")
         self._stream: av.VideoStream | None = None
         self._began = 0.0
         self._last = -1
@@ -101,7 +116,8 @@ class FilmWriter:
         frame = av.VideoFrame.from_ndarray(np.asarray(shown), format="rgb24")
         self._last = max(round((seconds - self._began) / _TICKS), self._last + 1)
         frame.pts, frame.time_base = self._last, _TICKS
-        self._container.mux(self._stream.encode(frame))
+        with storage_errors(self._path):
+            self._container.mux(self._stream.encode(frame))
 
     def __exit__(
         self,
@@ -109,8 +125,30 @@ class FilmWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Finish the file; after an error it is thrown away."""
-        if self._stream is not None:
+        """Finish the file; after an error, or without a picture, it is thrown away.
+
+        Raises:
+            CameraError: no picture came.
+            StorageError: the disk is full.
+        """
+        try:
+            if error is None:
+                self._finish()
+        except BaseException as failed:
+            kind, error, trace = type(failed), failed, failed.__traceback__
+            raise
+        finally:
+            with suppress(OSError, av.FFmpegError):
+                self._container.close()
+            if error is None:
+                self._replacing.__exit__(None, None, None)
+            else:
+                with suppress(type(error)):  # it is on its way already
+                    self._replacing.__exit__(kind, error, trace)
+
+    def _finish(self) -> None:
+        if self._stream is None:
+            raise CameraError(f"{self._path}: no picture came, so there is no film")
+        with storage_errors(self._path):
             self._container.mux(self._stream.encode(None))
-        self._container.close()
-        self._replacing.__exit__(kind, error, trace)
+            self._container.close()

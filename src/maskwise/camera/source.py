@@ -23,6 +23,16 @@ _DEVICES: Final = {
 """Platform -> FFmpeg's format of cameras, and the name of one by its number."""
 _PATIENCE: Final = 10.0
 """Seconds without a frame after which a camera counts as lost."""
+_USUAL_RATE: Final = 25
+"""Pictures a second of a film that does not time them."""
+_FALLEN: Final = 0.5
+"""Seconds by which the time falls back where another recording begins."""
+_TURNS: Final = {
+    90: Image.Transpose.ROTATE_90,
+    180: Image.Transpose.ROTATE_180,
+    270: Image.Transpose.ROTATE_270,
+}
+"""Degrees against the clock -> what turns a picture by them."""
 _WAITS: Final = (1.0, 2.0, 5.0, 10.0)
 """Seconds between attempts to find a lost camera again; the last one is kept to."""
 
@@ -33,7 +43,7 @@ class Frame:
 
     image: Image.Image
     seconds: float
-    """Since the film's start; of a camera on the clock of `time.time`."""
+    """Since the film's start; of a camera since 1970. It never goes back."""
 
 
 def is_live(source: str) -> bool:
@@ -41,26 +51,38 @@ def is_live(source: str) -> bool:
     return source.isdigit() or source.startswith((*_LIVE, "/dev/"))
 
 
-def film_frames(source: str, rate: float) -> Iterator[Frame]:
+def film_frames(source: str, rate: float, told: Callable[[str], None]) -> Iterator[Frame]:
     """Yield the frames of a film, at most `rate` of each of its seconds.
 
+    Damaged pictures are skipped, and `told` at the end how many. Where the time falls back, as in
+    recordings that were joined, it goes on from where it was.
+
     Raises:
-        CameraError: there is none, or it cannot be read.
+        CameraError: there is none, or no picture of it can be read.
     """
     if not Path(source).is_file():
         raise CameraError(
             f"{source}: no film there, and no camera (0, /dev/video0, rtsp://HOST/PATH)"
         )
-    following, shown = 0.0, 0
+    following, shown, damaged = 0.0, 0, 0
+    last, later = 0.0, 0.0
     with closing(_open(source)) as container:
-        for picture in _pictures(container, source):
-            seconds = float(picture.time) if picture.time is not None else shown / 25
+        for picture in _pictures(container, source, live=False):
+            if picture is None:
+                damaged += 1
+                continue
+            seconds = float(picture.time) if picture.time is not None else shown / _USUAL_RATE
+            if seconds + later < last - _FALLEN:
+                later = last + 1 / _USUAL_RATE - seconds
+            last = seconds + later
             shown += 1
-            if seconds + 1e-6 >= following:
-                following = max(following + 1 / rate, seconds)
-                yield Frame(picture.to_image(), seconds)
+            if last + 1e-6 >= following:
+                following = max(following + 1 / rate, last)
+                yield Frame(_upright(picture), last)
     if not shown:
-        raise CameraError(f"{source} has no picture")
+        raise CameraError(f"{source} has no picture that can be read")
+    if damaged:
+        told(f"{source}: {damaged} damaged parts were skipped")
 
 
 def live_frames(source: str, rate: float, told: Callable[[str], None]) -> Iterator[Frame]:
@@ -72,9 +94,10 @@ def live_frames(source: str, rate: float, told: Callable[[str], None]) -> Iterat
         CameraError: there is no such camera.
     """
     attempt, seen = 0, False
+    began = time.time() - time.monotonic()  # once, as the clock may be set while people are seen
     while True:
         try:
-            with closing(_Newest(source)) as newest:
+            with closing(_Newest(source, began)) as newest:
                 while True:
                     started = time.monotonic()
                     frame = newest.frame()
@@ -93,8 +116,9 @@ def live_frames(source: str, rate: float, told: Callable[[str], None]) -> Iterat
 class _Newest:
     """A thread that reads a camera, so that what is old is never waited for."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, began: float) -> None:
         self._source = source
+        self._began = began
         self._container = _open(source)
         self._fresh = threading.Condition()
         self._frame: Frame | None = None
@@ -124,10 +148,12 @@ class _Newest:
     def _read(self) -> None:
         try:
             with closing(self._container):
-                for picture in _pictures(self._container, self._source):
+                for picture in _pictures(self._container, self._source, live=True):
                     if self._closed:
                         return
-                    self._tell(Frame(picture.to_image(), time.time()), None)
+                    if picture is not None:
+                        seconds = self._began + time.monotonic()
+                        self._tell(Frame(_upright(picture), seconds), None)
             self._tell(None, CameraError(f"{self._source}: the camera ended"))
         except CameraError as error:
             self._tell(None, error)
@@ -153,9 +179,37 @@ def _open(source: str) -> Any:
         raise CameraError(f"{source} cannot be opened as a camera or film: {reason}") from error
 
 
-def _pictures(container: Any, source: str) -> Iterator[Any]:
+def _pictures(container: Any, source: str, live: bool) -> Iterator[Any]:
+    """Yield the pictures as they are decoded, and None for a damaged part.
+
+    Raises:
+        CameraError: there is no track of pictures, or a camera is lost.
+    """
     try:
-        yield from container.decode(video=0)
-    except (av.FFmpegError, IndexError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise CameraError(f"{source}: no picture can be read: {reason}") from error
+        (track,) = container.streams.video[:1]
+    except ValueError as error:
+        raise CameraError(f"{source} has no picture that can be read") from error
+    packets = container.demux(track)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError as error:
+            if not live:  # cut short
+                yield None
+                return
+            reason = getattr(error, "strerror", None) or error
+            raise CameraError(f"{source}: no picture can be read: {reason}") from error
+        if packet is None:
+            return
+        try:
+            pictures = packet.decode()
+        except av.FFmpegError:
+            pictures = [None]
+        yield from pictures
+
+
+def _upright(picture: Any) -> Image.Image:
+    """Return a picture as its film says that it is to be shown: phones only note how to turn it."""
+    image: Image.Image = picture.to_image()
+    turn = _TURNS.get(round(picture.rotation) % 360)
+    return image if turn is None else image.transpose(turn)

@@ -2,12 +2,17 @@
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from maskwise.camera.film import FilmWriter, annotated
 from maskwise.camera.source import Frame
+from maskwise.errors import CameraError
 from maskwise.prediction.passes import Pass, Watch
 from maskwise.prediction.predictor import Predictor
+
+PASS_COLUMNS: Final = ("number", "state", "probability", "began", "ended", "seconds", "frames")
+_EVERY: Final = 1000
+"""Faces of a frame that are blurred: all that a crowd may have."""
 
 
 def watch_frames(
@@ -19,22 +24,38 @@ def watch_frames(
 ) -> Watch:
     """Follow people through frames; return what was seen when they end.
 
-    `passed` is told of each person who has gone, and at the end, Ctrl-C included, of those still in
-    sight. Of more than `faces` in a frame the smallest are left out.
+    `passed` is told of each person who has gone, and at the end, Ctrl-C and lost films included, of
+    those still in sight. Of more than `faces` in a frame those that are least large and central are
+    not followed, but blurred in the film.
+
+    Raises:
+        CameraError: the frames cannot be read.
+        SettingsError: the model finds no faces.
     """
     watch = Watch()
     try:
         for frame in frames:
-            found = predictor.predict_faces(frame.image, faces)
-            for one in watch.see(found, frame.seconds):
+            found = predictor.frame_faces(frame.image, _EVERY)[0]
+            followed = found[:faces]
+            answers = predictor.answer_frames([""] * len(followed), followed)
+            for one in watch.see(answers, frame.seconds):
                 passed(one)
             if film is not None:
-                film.write(annotated(frame.image, watch.people, watch.hidden), frame.seconds)
+                others = [framed[0].box for framed in found[faces:] if framed[0].box]
+                hidden = [*watch.hidden, *others]
+                film.write(annotated(frame.image, watch.people, hidden), frame.seconds)
     except KeyboardInterrupt:
         pass  # the way in which watching a camera ends
+    except CameraError:
+        _end(watch, passed)
+        raise
+    _end(watch, passed)
+    return watch
+
+
+def _end(watch: Watch, passed: Callable[[Pass], None]) -> None:
     for one in watch.end():
         passed(one)
-    return watch
 
 
 def pass_row(one: Pass, live: bool) -> dict[str, Any]:
@@ -43,12 +64,6 @@ def pass_row(one: Pass, live: bool) -> dict[str, Any]:
         datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds") if live else round(at, 3)
         for at in (one.began, one.ended)
     )
-    return {
-        "number": one.number,
-        "state": one.state,
-        "probability": round(one.probability, 4),
-        "began": began,
-        "ended": ended,
-        "seconds": round(one.ended - one.began, 3),
-        "frames": one.frames,
-    }
+    probability, seconds = round(one.probability, 4), round(one.ended - one.began, 3)
+    row = (one.number, one.state, probability, began, ended, seconds, one.frames)
+    return dict(zip(PASS_COLUMNS, row, strict=True))

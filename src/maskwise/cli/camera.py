@@ -3,8 +3,9 @@
 import csv
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -13,6 +14,7 @@ import typer
 from maskwise.cli.output import AsJson, console, end_like_an_interrupt, print_json
 
 if TYPE_CHECKING:
+    from maskwise.camera.source import Frame
     from maskwise.prediction.passes import Pass
 
 Row = dict[str, Any]
@@ -41,18 +43,23 @@ def camera(
 
     Pictures are looked at and forgotten. Ctrl-C, or SIGTERM, ends it; those in sight have passed.
     """
-    from maskwise.camera.film import FilmWriter
+    from maskwise.camera.film import FilmWriter, check_film
     from maskwise.camera.source import film_frames, is_live, live_frames
     from maskwise.camera.watching import pass_row, watch_frames
     from maskwise.prediction.predictor import Predictor
 
+    if out:
+        _check_passes(out, append)
+    if video:
+        check_film(video)
     predictor = Predictor.load(model)
+    predictor.check_finds_faces()
     end_like_an_interrupt()
     live = is_live(source)
     told = console()
-    frames = live_frames(source, rate, told.print) if live else film_frames(source, rate)
+    frames = _begun((live_frames if live else film_frames)(source, rate, told.print))
     with ExitStack() as stack:
-        write = _writer(out, append, stack) if out else None
+        write = _writer(out, stack) if out else None
         film = stack.enter_context(FilmWriter(video)) if video else None
 
         def passed(one: "Pass") -> None:
@@ -80,35 +87,52 @@ def print_pass(row: Row) -> None:
     sys.stdout.flush()
 
 
-def _writer(out: Path, append: bool, stack: ExitStack) -> Callable[[Row], None]:
-    """Return what writes a row, whole and at once, to a file of passes.
+def _begun(frames: "Iterator[Frame]") -> "Iterator[Frame]":
+    """Return frames of which the first has come: nothing is written for what cannot be watched."""
+    try:
+        first = [next(frames)]
+    except KeyboardInterrupt:
+        return iter(())
+    return chain(first, frames)
+
+
+def _check_passes(out: Path, append: bool) -> None:
+    """Check that passes may be written to a file.
 
     Raises:
         CameraError: the file is there already, or its name does not say what kind it is.
     """
     from maskwise.errors import CameraError
-    from maskwise.storage import storage_errors
 
     if out.suffix not in (".csv", ".jsonl"):
         raise CameraError(f"{out}: expected a name that ends in .csv or .jsonl")
     if out.exists() and not append:
         raise CameraError(f"{out} is there already; name another file, or add --append")
-    begun = out.exists() and out.stat().st_size > 0
+
+
+def _writer(out: Path, stack: ExitStack) -> Callable[[Row], None]:
+    """Return what writes a row, whole and at once, to a file of passes.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    from maskwise.camera.watching import PASS_COLUMNS
+    from maskwise.storage import storage_errors
+
     with storage_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         file: TextIO = stack.enter_context(out.open("a", encoding="utf-8", newline=""))
+        table = csv.DictWriter(file, PASS_COLUMNS, lineterminator="\n")
+        if out.suffix == ".csv" and not file.tell():
+            table.writeheader()
+            file.flush()
 
     def write(row: Row) -> None:
-        nonlocal begun
         with storage_errors(out):
             if out.suffix == ".jsonl":
                 file.write(json.dumps(row) + "\n")
             else:
-                table = csv.DictWriter(file, list(row), lineterminator="\n")
-                if not begun:
-                    table.writeheader()
                 table.writerow(row)
             file.flush()
-        begun = True
 
     return write

@@ -6,6 +6,7 @@ ahead, so that an answer does not flicker. A person who is gone has passed, in t
 """
 
 import math
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -68,7 +69,7 @@ class Person:
 
     def moved(self, face: Prediction, at: float) -> None:
         """Take in what a later frame shows."""
-        weight = 1 - math.exp(-(at - self.seen) / _SMOOTH)
+        weight = 1 - math.exp(-max(at - self.seen, 0) / _SMOOTH)
         for task, words in (face.probabilities or {}).items():
             mean = self.shares[task]
             for word, share in words.items():
@@ -102,10 +103,15 @@ class Watch:
     """Passes by state."""
     _numbers: "count[int]" = field(default_factory=lambda: count(1))
     _away: list[Person] = field(default_factory=list)
+    _last: float | None = None
+    _gaps: "deque[float]" = field(default_factory=lambda: deque(maxlen=2))
+    """Seconds between the last frames."""
 
     def see(self, faces: Sequence[Prediction], at: float) -> list[Pass]:
         """Take in the faces of the next frame; return who has passed since the last one."""
-        known = self.people + self._away
+        gone_after = self._patience(at)
+        everybody = self.people + self._away
+        known = [person for person in everybody if at - person.seen <= gone_after]
         pairs = sorted(
             ((_nearness(person.box, face.face), row, column)
              for row, person in enumerate(known)
@@ -125,9 +131,19 @@ class Watch:
             for column, face in enumerate(faces)
             if column not in taken_columns and face.face
         ]
-        others = [person for row, person in enumerate(known) if row not in taken_rows]
-        self._away = [person for person in others if at - person.seen <= _GONE]
-        return self._passed(person for person in others if at - person.seen > _GONE)
+        self._away = [person for row, person in enumerate(known) if row not in taken_rows]
+        return self._passed(person for person in everybody if at - person.seen > gone_after)
+
+    def _patience(self, at: float) -> float:
+        """Return the seconds out of sight after which somebody is gone, at the next frame.
+
+        A camera of few frames a second lets people be unseen between two; a single long pause does
+        not, as another person may have come.
+        """
+        if self._last is not None:
+            self._gaps.append(at - self._last)
+        self._last = at
+        return max(_GONE, 2 * min(self._gaps, default=0.0))
 
     @property
     def hidden(self) -> list[Box]:
