@@ -94,6 +94,39 @@ def test_list_answers_around_a_broken_photo_and_single_raises(
     assert predictor.predict([]) == []
 
 
+def test_any_row_of_photos_is_answered_and_what_is_none_is_told(
+    trained: tuple[Path, Path],
+) -> None:
+    run, manifest = trained
+    model = maskwise.load(str(run), device="cpu")
+    paths = photos_of(manifest)[:3]
+    expected = [answer.answer for answer in model.predict(paths)]
+    content = [bytearray(Path(path).read_bytes()) for path in paths]
+    assert [answer.answer for answer in model.predict(iter(content))] == expected
+    assert model.predict(content[0]).answer == expected[0]
+    # what cv2.imread gives for a file that it cannot read
+    good, bad = model.predict([paths[0], None])  # type: ignore[list-item]
+    assert good.answer == expected[0]
+    assert "Pillow image or an array, got NoneType" in bad.error
+    with pytest.raises(PhotoError, match="got NoneType"):
+        model.predict(None)  # type: ignore[call-overload]
+
+
+def test_many_files_are_answered_as_they_come(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    run, manifest = trained
+    model = maskwise.load(str(run), device="cpu")
+    paths = (photos_of(manifest) * 4)[:140]
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"nonsense")
+    answers = model.predict_many([*paths, broken], workers=2)
+    first = next(answers)  # before the others are decoded
+    assert first.answer == model.predict(paths[0]).answer
+    rest = list(answers)
+    assert [answer.photo for answer in rest] == [*map(str, paths[1:]), str(broken)]
+    assert "not an image" in rest[-1].error
+    assert all(answer.answer >= 0 for answer in rest[:-1])
+
+
 def test_predict_writes_a_row_per_photo_and_tells_of_errors(
     trained: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """Every kind of photo decodes to the right pixels, or to a PhotoError that names it."""
 
 import io
+import os
 import random
 import struct
 import zlib
@@ -297,3 +298,36 @@ def test_damaged_bytes_give_a_photo_or_a_photo_error(kind: str) -> None:
         except PhotoError:
             failed += 1
     assert failed > 5
+
+
+def test_programs_are_run_for_no_photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called = tmp_path / "called"
+    for name in ("gs", "gswin64c"):
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\ntouch {called}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n%%EOF\n"
+    with pytest.raises(PhotoError, match="not an image that can be read"):
+        decode_photo(eps)
+    assert not called.exists()
+
+
+def test_a_jpeg_file_of_very_many_scans_is_refused() -> None:
+    file = io.BytesIO()
+    Image.effect_noise((64, 64), 60).convert("RGB").save(file, "JPEG", progressive=True)
+    content = file.getvalue()
+    assert 1 < content.count(b"\xff\xda") < 20
+    assert decode_photo(content).size == (64, 64)
+    last = content.rindex(b"\xff\xda")
+    many = content[:last] + 200 * content[last:-2] + content[-2:]
+    with pytest.raises(PhotoError, match="more than 100 scans"):
+        decode_photo(many)
+
+
+def test_deep_grey_is_scaled_strip_by_strip() -> None:
+    values = np.arange(700 * 40, dtype=np.uint16).reshape(700, 40) * 2
+    image = Image.fromarray(values)
+    assert image.mode == "I;16"
+    grey = np.asarray(decode_photo(image))[..., 0]
+    assert np.array_equal(grey, (values / 65535 * 255).astype(np.uint8))

@@ -1,6 +1,7 @@
 """The command line. Each command imports what it needs when it runs, so that help is quick."""
 
 import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -87,6 +88,8 @@ def _root(
 
 def main() -> None:
     """Run the command line; a user's mistake ends with a message and exit code 2."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files need not be UTF-8
     try:
         app()
     except MaskwiseError as error:
