@@ -12,6 +12,6 @@ USER 10001
 ENV PATH=/opt/maskwise/bin:$PATH PYTHONDONTWRITEBYTECODE=1 MASKWISE_HOST=0.0.0.0 MASKWISE_PORT=8000
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
-    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/health/ready', timeout=2)"]
+    CMD ["python", "-c", "import os; from urllib.request import urlopen; urlopen('http://127.0.0.1:' + os.environ['MASKWISE_PORT'] + '/health/live', timeout=2)"]
 ENTRYPOINT ["maskwise"]
 CMD ["serve"]

@@ -8,8 +8,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.request import Request, urlopen
 
+import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
@@ -28,6 +30,20 @@ NO_TORCH = (
     "from maskwise.cli import main\n"
     "main()\n"
 )
+
+
+JPEG = {"content-type": "image/jpeg"}
+
+
+def problem(response: httpx.Response, status: int) -> dict[str, Any]:
+    """Check that an answer is a problem document; return it."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    found: dict[str, Any] = response.json()
+    assert found["status"] == status
+    assert found["title"]
+    assert found["detail"]
+    return found
 
 
 def jpeg(image: Image.Image) -> bytes:

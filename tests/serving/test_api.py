@@ -3,13 +3,9 @@
 import io
 import json
 import tempfile
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
@@ -18,24 +14,11 @@ from typer.testing import CliRunner
 import maskwise
 from maskwise.cli import app as cli
 from maskwise.labels import encode_class
-from maskwise.serving import answering
 from maskwise.serving.keys import Keys, add_key
 from people import person
-from service import Serving, crowd, jpeg
+from service import JPEG, Serving, crowd, jpeg, problem
 
-JPEG = {"content-type": "image/jpeg"}
 FORM = {"content-type": "multipart/form-data; boundary=x"}
-
-
-def problem(response: httpx.Response, status: int) -> dict[str, Any]:
-    """Check that an answer is a problem document; return it."""
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    found: dict[str, Any] = response.json()
-    assert found["status"] == status
-    assert found["title"]
-    assert found["detail"]
-    return found
 
 
 def test_faces_are_found_and_answered_as_in_python(client: TestClient, face: bytes) -> None:
@@ -155,54 +138,6 @@ def test_other_paths_and_methods_are_problem_documents_too(client: TestClient) -
     problem(client.get("/v1/predict"), 405)
 
 
-def test_a_full_queue_refuses_and_says_when_to_come_again(
-    serving: Serving, face: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client = serving(queue=2, photos=2, threads=1)
-    go = threading.Event()
-    decode = answering.decode_photo
-    monkeypatch.setattr(answering, "decode_photo", lambda *words: (go.wait(30), decode(*words))[1])
-    with ThreadPoolExecutor() as pool:
-        asked = [
-            pool.submit(client.post, "/v1/predict", content=face, headers=JPEG) for _ in range(2)
-        ]
-        while "queue_photos 2.0" not in client.get("/metrics").text:
-            time.sleep(0.01)
-        refused = client.post("/v1/predict", content=face, headers=JPEG)
-        problem(refused, 503)
-        assert int(refused.headers["retry-after"]) >= 1
-        problem(client.get("/health/ready"), 503)
-        assert client.get("/health/live").status_code == 200
-        go.set()
-        assert [future.result().status_code for future in asked] == [200, 200]
-    assert client.post("/v1/predict", content=face, headers=JPEG).status_code == 200
-    text = client.get("/metrics").text
-    assert "maskwise_queue_photos 0.0" in text
-    assert "maskwise_refused_total 1.0" in text  # being asked whether it is ready counts not
-
-
-def test_what_takes_too_long_is_given_up(
-    serving: Serving, face: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client = serving(seconds=0.1, threads=1)
-    decode = answering.decode_photo
-    calls = []
-
-    def slow(*words: Any) -> Any:
-        calls.append(words)
-        time.sleep(0.3)
-        return decode(*words)
-
-    monkeypatch.setattr(answering, "decode_photo", slow)
-    files = [("photos", ("a.jpg", face))] * 3
-    problem(client.post("/v1/predict", files=files), 503)
-    time.sleep(1)
-    assert len(calls) == 1  # those behind it were not begun
-    monkeypatch.setattr(answering, "decode_photo", decode)
-    assert client.post("/v1/predict", content=face, headers=JPEG).status_code == 200
-    assert "maskwise_queue_photos 0.0" in client.get("/metrics").text
-
-
 def test_an_unforeseen_error_tells_nothing_and_ends_nothing(
     serving: Serving, face: bytes, monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -216,20 +151,6 @@ def test_an_unforeseen_error_tells_nothing_and_ends_nothing(
     assert "division" not in json.dumps(found) + caplog.text
     assert "ZeroDivisionError" in caplog.text
     assert client.post("/v1/predict", content=face, headers=JPEG).status_code == 200
-
-
-def test_photos_are_answered_together(serving: Serving, face: bytes) -> None:
-    client = serving(batch=16, threads=2)
-    with ThreadPoolExecutor(16) as pool:
-        asked = [
-            pool.submit(client.post, "/v1/classify", content=face, headers=JPEG) for _ in range(64)
-        ]
-        answers = {future.result().text for future in asked}
-    assert len(answers) == 1
-    text = client.get("/metrics").text
-    figures = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")
-    assert float(figures["maskwise_batch_faces_sum"]) == 64
-    assert float(figures["maskwise_batch_faces_count"]) < 64
 
 
 def test_metrics_count_requests_and_faces(serving: Serving, face: bytes) -> None:
@@ -315,6 +236,5 @@ def test_the_page_loads_nothing_from_elsewhere(serving: Serving) -> None:
         assert "unsafe" not in policy
         assert answer.headers["x-content-type-options"] == "nosniff"
     assert "microphone=()" in client.get("/").headers["permissions-policy"]
-    problem(client.get("/static/../api.py"), 404)
     problem(client.get("/static/nothing.js"), 404)
     problem(serving(page=False).get("/"), 404)

@@ -10,10 +10,24 @@ from pathlib import Path
 
 import yaml
 
-from service import service
+from maskwise.serving.settings import ServeSettings
+from service import NO_TORCH, service
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+
+
+WATCHED = """
+import os
+def watch(event, found):
+    path, mode, flags = (*found, 0, 0)[:3] if event == "open" else ("", "", 0)
+    if isinstance(path, str) and path != os.devnull and (
+        set(mode or "") & set("wax+") or (flags or 0) & (os.O_WRONLY | os.O_RDWR)
+    ):
+        print("written", path, file=sys.stderr)
+sys.addaudithook(watch)
+"""
+"""Tells what a process opens to write in."""
 
 
 def instructions(name: str) -> list[str]:
@@ -38,6 +52,8 @@ def test_nobody_is_root_and_nothing_is_written() -> None:
     assert container["cap_drop"] == ["ALL"]
     assert container["security_opt"] == ["no-new-privileges:true"]
     assert all(port.startswith("127.0.0.1:") for port in container["ports"])
+    # longer than requests may take to come in and to be answered
+    assert int(container["stop_grace_period"].rstrip("s")) > 2 * ServeSettings().seconds + 1
 
 
 def test_its_command_runs_where_nothing_can_be_written(tmp_path: Path, face: bytes) -> None:
@@ -53,13 +69,18 @@ def test_its_command_runs_where_nothing_can_be_written(tmp_path: Path, face: byt
         (tmp_path / folder).mkdir()
     environment = {**os.environ, **settings, "HOME": str(tmp_path / "home"),
                    "TMPDIR": str(tmp_path / "tmp"), "PYTHONDONTWRITEBYTECODE": "1"}  # fmt: skip
-    with service(environment=environment) as running:
+    # whatever is opened for writing, and be it removed at once
+    watching = NO_TORCH.replace("main()\n", WATCHED + "main()\n")
+    with service(environment=environment, script=watching) as running:
         assert running.predict(face)["faces"]
         check = re.search(r"CMD (\[.*\])", instructions("HEALTHCHECK")[0])
         assert check
-        script = json.loads(check[1])[2].replace("8000", str(running.port))
-        subprocess.run([sys.executable, "-c", script], check=True)
-        assert "note: whoever reaches 0.0.0.0 may use it" in running.stopped()
+        script = json.loads(check[1])[2]
+        asked = {**os.environ, "MASKWISE_PORT": str(running.port)}
+        subprocess.run([sys.executable, "-c", script], check=True, env=asked)
+        said = running.stopped()
+        assert "note: whoever reaches 0.0.0.0 may use it" in said
+        assert "written" not in said
     assert list((tmp_path / "home").iterdir()) == []
     assert list((tmp_path / "tmp").iterdir()) == []
 

@@ -1,9 +1,12 @@
 """The service as a process: how it starts and ends, and clients that misbehave."""
 
+import os
 import re
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +18,7 @@ from commands import refused, wait_for
 from maskwise.data import detector_files
 from maskwise.data.faces import open_detector
 from maskwise.models.loading import SHIPPED
+from maskwise.serving.metrics import _forget_ended
 from service import NO_TORCH, service
 
 
@@ -59,6 +63,68 @@ def test_clients_that_misbehave_do_no_harm(face: bytes) -> None:
         assert "maskwise_queue_photos 0.0" in running.get("/metrics")
         (line,) = running.stopped().splitlines()  # and nothing else was logged of anybody
         assert line.endswith("Invalid HTTP request received.")
+
+
+def test_headers_come_in_time_and_are_short(face: bytes) -> None:
+    with service("--seconds", 1) as running:
+        for begun in (b"", b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Slow: "):
+            with running.connection() as slow:
+                slow.sendall(begun)
+                began = time.monotonic()
+                answer = slow.recv(4096)
+                assert answer.startswith(b"HTTP/1.1 408")
+                assert b"application/problem+json" in answer
+                assert 0.8 < time.monotonic() - began < 10
+                assert slow.recv(4096) == b""
+        with running.connection() as again:  # a second request of one connection
+            again.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = b""
+            while b"live" not in answer:
+                answer += again.recv(4096)
+            again.sendall(b"GET /health/live HTTP/1.1\r\nX-Slow: ")
+            assert again.recv(4096).startswith(b"HTTP/1.1 408")
+        with running.connection() as long:
+            long.sendall(b"GET /health/live HTTP/1.1\r\n" + b"X-Long: " + b"x" * 100_000)
+            assert long.recv(4096).startswith(b"HTTP/1.1 431")
+        with running.connection() as slow_body:  # whose headers came in time
+            slow_body.sendall(head(len(face)))
+            time.sleep(0.5)
+            slow_body.sendall(face)
+            assert slow_body.recv(4096).startswith(b"HTTP/1.1 200")
+        for path in (b"/static/../api.py", b"/static/%2e%2e/api.py", b"/static/..%2fapi.py",
+                     b"/static/%2e%2e%2fapi.py", b"//etc/passwd"):  # fmt: skip
+            with running.connection() as sly:
+                sly.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert sly.recv(4096).startswith(b"HTTP/1.1 404")
+        assert running.stopped() == ""
+
+
+def test_texts_of_errors_are_not_logged(face: bytes) -> None:
+    failing = NO_TORCH.replace(
+        "main()\n",
+        "from maskwise.prediction.predictor import Predictor\n"
+        "def fail(*_):\n"
+        "    raise ValueError('SECRET of a photo')\n"
+        "Predictor.frame_crop = fail\n"
+        "main()\n",
+    )
+    with service(script=failing) as running, running.connection() as asking:
+        asking.sendall(head(len(face)).replace(b"predict", b"classify") + face)
+        assert asking.recv(4096).startswith(b"HTTP/1.1 500")
+        said = running.stopped()
+    assert said.startswith("unforeseen ValueError in <string>:")
+    assert len(said.splitlines()) == 1
+
+
+def test_figures_of_processes_that_ended_are_forgotten(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for number in (os.getpid(), ended.pid):
+        (tmp_path / f"gauge_livesum_{number}.db").touch()
+    (tmp_path / f"counter_{ended.pid}.db").touch()
+    _forget_ended(tmp_path)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {f"gauge_livesum_{os.getpid()}.db", f"counter_{ended.pid}.db"}
 
 
 def test_what_was_begun_is_finished(face: bytes) -> None:

@@ -1,6 +1,8 @@
 """Cameras over a WebSocket: frames in, people and passes out, whatever the camera does."""
 
 import json
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +112,57 @@ def test_more_cameras_than_are_let_in(serving: Serving, face: bytes) -> None:
         assert len(answer(third, face)["people"]) == 1
 
 
+def test_who_shows_no_key_keeps_nobody_out(
+    serving: Serving, face: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = add_key(tmp_path / "keys.txt", "door")
+    monkeypatch.setattr(streaming, "_KEY_SECONDS", 1.0)
+    monkeypatch.setattr(streaming, "_ASKING", 1)
+    client = serving(streams=1, keys=tmp_path / "keys.txt")
+    stream = partial(client.websocket_connect, "/v1/stream")
+    with stream() as silent, stream() as camera:
+        camera.send_json({"key": key})
+        assert len(answer(camera, face)["people"]) == 1
+        with stream() as more:
+            more.send_json({"key": key})
+            told = more.receive_json()["problem"]
+            assert (told["status"], "too many cameras" in told["detail"]) == (503, True)
+        assert silent.receive_json()["problem"]["detail"] == "no key came in time"
+        assert len(answer(camera, face)["people"]) == 1
+
+
+def test_wishes_alone_keep_no_place(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "_QUIET", 0.5)
+    client = serving()
+    with client.websocket_connect("/v1/stream") as socket:
+        began = time.monotonic()
+        for _ in range(4):
+            socket.send_json({"tasks": ["mask"]})
+            time.sleep(0.1)
+        assert socket.receive_json()["problem"]["detail"] == "no frame came in time"
+        assert time.monotonic() - began < 0.85
+
+
+def test_an_unforeseen_error_is_told_and_logged_without_its_text(
+    serving: Serving, face: bytes, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    client = serving()
+    predictor = client.app.state.answerer.predictor  # type: ignore[attr-defined]
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("SECRET of a photo")
+
+    monkeypatch.setattr(predictor, "answer_frames", fail)
+    with client.websocket_connect("/v1/stream") as socket:
+        assert answer(socket, face)["problem"]["status"] == 500
+        with pytest.raises(WebSocketDisconnect) as closed:
+            socket.receive_text()
+    assert closed.value.code == 1011
+    assert "unforeseen RuntimeError in test_stream.py" in caplog.text
+    assert "SECRET" not in caplog.text
+
+
 def test_a_full_queue_is_told_and_the_camera_goes_on(serving: Serving, face: bytes) -> None:
     client: TestClient = serving(queue=1, photos=1)
     answerer = client.app.state.answerer  # type: ignore[attr-defined]
@@ -127,7 +180,7 @@ def test_a_camera_that_falls_silent_is_let_go(
     client = serving()
     with client.websocket_connect("/v1/stream") as socket:
         answer(socket, face)
-        assert socket.receive_json()["problem"]["detail"] == "no frame came for 0.2 s"
+        assert socket.receive_json()["problem"]["detail"] == "no frame came in time"
         with pytest.raises(WebSocketDisconnect):
             socket.receive_text()
     assert "maskwise_streams 0.0" in client.get("/metrics").text

@@ -29,6 +29,9 @@ def serve(
     photos: Annotated[int, _option("PHOTOS", "Photos of one request, at most.")] = 16,
     faces: Annotated[int, _option("FACES", "Faces of one photo, at most.")] = 50,
     megabytes: Annotated[float, _option("MEGABYTES", "Of one request, at most.")] = 20.0,
+    held_megabytes: Annotated[
+        float, _option("HELD_MEGABYTES", "Of all requests that are held at a time, in a process.")
+    ] = 200.0,
     megapixels: Annotated[float, _option("MEGAPIXELS", "Of one photo, at most.")] = 25.0,
     seconds: Annotated[float, _option("SECONDS", "To send a request, and to answer it.")] = 10.0,
     streams: Annotated[int, _option("STREAMS", "Cameras at a time, in a process.")] = 16,

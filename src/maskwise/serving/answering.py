@@ -6,17 +6,18 @@ fill, and the more photos come the more are answered at once.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Final, Self
 
 from PIL import Image
 
 from maskwise.data.framing import Framed
+from maskwise.errors import PhotoError, SettingsError
 from maskwise.models.loading import SHIPPED, open_classifier
 from maskwise.prediction.predictor import Predictor
 from maskwise.prediction.result import Prediction
@@ -27,6 +28,8 @@ from maskwise.transforms.decode import decode_photo
 
 _SMOOTHING: Final = 0.1
 """Weight of the newest photo in the mean time of one."""
+_STUCK: Final = 2
+"""Times `seconds` after which a thread that decodes one photo counts as lost to others."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,14 @@ class Answered:
     """Faces beyond the limit, which are not answered."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Job:
     photo: bytes
     whole: bool
     """Whether the photo is a cut out face."""
     answer: "Future[Answered]" = field(default_factory=Future)
+    given_up: bool = False
+    """Whether whoever asked has gone: what is left of the work is not done."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,19 @@ def ready_predictor(settings: ServeSettings) -> Predictor:
     return predictor
 
 
+def check_finds_faces(answerer: "Answerer") -> None:
+    """Check that the model looks for faces.
+
+    Raises:
+        ProblemError: it takes photos as they are.
+    """
+    try:
+        answerer.predictor.check_finds_faces()
+    except SettingsError as error:
+        detail = f"{error} (POST /v1/classify)"
+        raise ProblemError(HTTPStatus.NOT_IMPLEMENTED, detail) from error
+
+
 class Answerer:
     """A model that answers many photos at a time, and refuses what it has no room for."""
 
@@ -83,7 +101,10 @@ class Answerer:
         self.predictor = ready_predictor(settings)
         self._settings = settings
         self._metrics = metrics
+        self._lock = Lock()
         self._waiting = 0
+        self._running: dict[_Job, float] = {}
+        """Photos that are being framed, and since when."""
         self._seconds = 0.02
         self._framing = ThreadPoolExecutor(threads, "framing")
         self._framed: SimpleQueue[_Framed | None] = SimpleQueue()
@@ -94,41 +115,46 @@ class Answerer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Answer what has come in, then stop."""
-        self._framing.shutdown()
+        """Finish what is being done, then stop; requests have been answered before."""
+        self._framing.shutdown(cancel_futures=True)
         self._framed.put(None)
         self._answering.join()
 
-    async def answer(self, photo: bytes, whole: bool = False) -> Answered:
-        """Return the answers for the faces in a photo, or for a `whole` photo that is a face.
+    async def answer(
+        self, photos: Sequence[bytes], whole: bool = False
+    ) -> list[Answered | PhotoError]:
+        """Return what is found in each photo, or in `whole` photos that are faces.
 
-        It must be admitted before.
+        A photo has its place until work on it has really ended, also if nobody waits for it.
 
         Raises:
-            PhotoError: the photo cannot be decoded, or has too many pixels.
+            ProblemError: there is no room for them, or they took too long; try again later.
             DetectorError: the face detector cannot be had.
         """
-        job = _Job(photo, whole)
+        self.admit(len(photos))
+        jobs = [_Job(photo, whole) for photo in photos]
         started = time.perf_counter()
-        self._framing.submit(self._frame, job)
-        answered = await asyncio.wrap_future(job.answer)
-        taken = (time.perf_counter() - started) / max(self._waiting, 1)
+        for job in jobs:
+            self._take_place(1)
+            job.answer.add_done_callback(lambda _: self._take_place(-1))
+            self._framing.submit(self._frame, job)
+        try:
+            async with asyncio.timeout(self._settings.seconds):
+                found = await asyncio.gather(*map(_answer_of, jobs))
+        except TimeoutError as error:
+            raise busy(self._settings.seconds) from error
+        finally:
+            for job in jobs:
+                job.given_up = True
+        taken = (time.perf_counter() - started) / max(self._waiting + len(jobs), 1)
         self._seconds += _SMOOTHING * (taken - self._seconds)
-        self._metrics.found(answered.faces)
-        return answered
+        for one in found:
+            if isinstance(one, Answered):
+                self._metrics.found(one.faces)
+        return found
 
-    def check_room(self, photos: int = 1) -> None:
-        """Check that so many photos may wait.
-
-        Raises:
-            ProblemError: they may not; try again later.
-        """
-        if self._waiting + photos > self._settings.queue:
-            raise busy(self._waiting * self._seconds)
-
-    @asynccontextmanager
-    async def admitted(self, photos: int) -> AsyncIterator[None]:
-        """Keep room for some photos while a request with them is answered.
+    def admit(self, photos: int = 1) -> None:
+        """Check that there is room for so many photos of a request, and count it if not.
 
         Raises:
             ProblemError: there is none; try again later.
@@ -138,28 +164,46 @@ class Answerer:
         except ProblemError:
             self._metrics.refused()
             raise
-        self._wait(photos)
-        try:
-            yield
-        finally:
-            self._wait(-photos)
 
-    def _wait(self, photos: int) -> None:
-        self._waiting += photos
+    def check_room(self, photos: int = 1) -> None:
+        """Check that so many photos may wait, and that there is a thread that could take them.
+
+        Raises:
+            ProblemError: they may not; try again later.
+        """
+        if self._waiting + photos > self._settings.queue:
+            raise busy(self._waiting * self._seconds)
+        late = time.monotonic() - _STUCK * self._settings.seconds
+        stuck = sum(began < late for began in list(self._running.values()))
+        if stuck >= self._settings.process_threads:
+            raise busy(self._settings.seconds)
+
+    def _take_place(self, photos: int) -> None:
+        with self._lock:
+            self._waiting += photos
         self._metrics.queue(photos)
 
     def _frame(self, job: _Job) -> None:
         if not job.answer.set_running_or_notify_cancel():
             return  # whoever asked has gone, or has waited too long
+        self._running[job] = time.monotonic()
         try:
-            image = decode_photo(job.photo, int(self._settings.megapixels * 1e6))
-            if job.whole:
-                frames, found = [self.predictor.frame_crop(image)], 1
-            else:
-                frames, found = self.predictor.frame_faces(image, self._settings.faces)
-            self._framed.put(_Framed(job, image.size, frames, found - len(frames)))
+            framed = self._framed_photo(job)
         except Exception as error:  # noqa: BLE001 # it belongs to whoever asked, not here
             job.answer.set_exception(error)
+        else:
+            self._framed.put(framed)
+        finally:
+            del self._running[job]
+
+    def _framed_photo(self, job: _Job) -> _Framed:
+        image = decode_photo(job.photo, int(self._settings.megapixels * 1e6))
+        if job.given_up:
+            raise TimeoutError
+        if job.whole:
+            return _Framed(job, image.size, [self.predictor.frame_crop(image)], 0)
+        frames, found = self.predictor.frame_faces(image, self._settings.faces)
+        return _Framed(job, image.size, frames, found - len(frames))
 
     def _answer_batches(self) -> None:
         while (first := self._framed.get()) is not None:
@@ -173,10 +217,13 @@ class Answerer:
             self._answer_batch(batch)
 
     def _answer_batch(self, batch: list[_Framed]) -> None:
+        for framed in batch:
+            if framed.job.given_up:
+                framed.job.answer.set_exception(TimeoutError())
+        batch = [framed for framed in batch if not framed.job.answer.done()]
         frames = [frames for framed in batch for frames in framed.frames]
-        self._metrics.batch(len(frames))
         try:
-            answers = iter(self.predictor.answer_frames([""] * len(frames), frames))
+            answers = iter(self._answers(frames))
             for framed in batch:
                 faces = [next(answers) for _ in framed.frames]
                 framed.job.answer.set_result(Answered(framed.size, faces, framed.left_out))
@@ -185,6 +232,22 @@ class Answerer:
                 if not framed.job.answer.done():
                     framed.job.answer.set_exception(error)
 
+    def _answers(self, frames: list[list[Framed]]) -> list[Prediction]:
+        """Return the answers for faces, no more at once than is set: a photo may hold many."""
+        answers = []
+        for start in range(0, len(frames), self._settings.batch):
+            part = frames[start : start + self._settings.batch]
+            self._metrics.batch(len(part))
+            answers += self.predictor.answer_frames([""] * len(part), part)
+        return answers
+
     @staticmethod
     def _faces(batch: list[_Framed]) -> int:
         return sum(len(framed.frames) for framed in batch)
+
+
+async def _answer_of(job: _Job) -> Answered | PhotoError:
+    try:
+        return await asyncio.wrap_future(job.answer)
+    except PhotoError as error:
+        return error

@@ -1,6 +1,5 @@
 """The application: routes, who may call them, and what is measured."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, MutableMapping, Sequence
 from contextlib import asynccontextmanager
@@ -14,12 +13,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from maskwise.errors import PhotoError
 from maskwise.serving.access import KEY_HEADER, allowed_tasks, key_check
-from maskwise.serving.answering import Answerer
+from maskwise.serving.answering import Answerer, check_finds_faces
 from maskwise.serving.keys import Keys
 from maskwise.serving.metrics import Metrics
 from maskwise.serving.page import add_page
-from maskwise.serving.photos import FORM, SentPhoto, sent_photos
-from maskwise.serving.problems import ProblemError, busy, tell_problems, told
+from maskwise.serving.photos import FORM, Held, SentPhoto, sent_photos
+from maskwise.serving.problems import ProblemError, Unforeseen, tell_problems, told, unnamed
 from maskwise.serving.schemas import Answers, Info, PhotoAnswer, Task
 from maskwise.serving.settings import ServeSettings
 from maskwise.serving.stream import add_stream
@@ -80,17 +79,19 @@ def create_app(settings: ServeSettings) -> FastAPI:
         docs_url=None,  # these pages would load scripts from elsewhere
         redoc_url=None,
     )
+    app.add_middleware(Unforeseen)
     app.add_middleware(_Measured, metrics=metrics)
     if settings.origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["Content-Type", KEY_HEADER],
+            allow_headers=["Content-Type", "Authorization", KEY_HEADER],
+            expose_headers=["Retry-After"],
         )
     tell_problems(app)
     _add_state(app, settings, metrics, keys)
-    _add_answers(app, settings, keys)
+    _add_answers(app, settings, metrics, keys)
     add_stream(app, settings, metrics, keys)
     if settings.page:
         add_page(app)
@@ -137,11 +138,20 @@ def _add_state(app: FastAPI, settings: ServeSettings, metrics: Metrics, keys: Ke
         return PlainTextResponse(metrics.text(), media_type="text/plain; version=0.0.4")
 
 
-def _add_answers(app: FastAPI, settings: ServeSettings, keys: Keys | None) -> None:
+def _add_answers(
+    app: FastAPI, settings: ServeSettings, metrics: Metrics, keys: Keys | None
+) -> None:
+    held = Held(int(settings.held_megabytes * 1e6), metrics)
+
     async def answers(request: Request, tasks: Sequence[str], whole: bool) -> Response:
         wanted = allowed_tasks(settings, tasks)
-        photos = await sent_photos(request, settings)
-        answered = await _answered(app.state.answerer, photos, wanted, whole, settings.seconds)
+        answerer: Answerer = app.state.answerer
+        answerer.admit()  # before the body is read
+        if not whole:
+            check_finds_faces(answerer)
+        with held.request() as hold:
+            photos = await sent_photos(request, settings, hold)
+            answered = await _answered(answerer, photos, wanted, whole)
         content = answered.model_dump_json(exclude_none=True)
         return Response(content, media_type="application/json")
 
@@ -162,39 +172,24 @@ def _add_answers(app: FastAPI, settings: ServeSettings, keys: Keys | None) -> No
 
 
 async def _answered(
-    answerer: Answerer,
-    photos: Sequence[SentPhoto],
-    tasks: Sequence[str],
-    whole: bool,
-    seconds: float,
+    answerer: Answerer, photos: Sequence[SentPhoto], tasks: Sequence[str], whole: bool
 ) -> Answers:
     """Return the answers for the photos of a request.
 
     Raises:
         ProblemError: there is no room for them, they took too long, or none could be read.
     """
-    async with answerer.admitted(len(photos)):
-        try:
-            async with asyncio.timeout(seconds):
-                found = await asyncio.gather(
-                    *(_photo_answer(answerer, photo, tasks, whole) for photo in photos)
-                )
-        except TimeoutError as error:
-            raise busy(seconds) from error
-    errors = [f"{photo.name}: {photo.error}" for photo in found if photo.error]
-    if len(errors) == len(found):
+    found = await answerer.answer([photo.content for photo in photos], whole)
+    answers = [
+        PhotoAnswer(name=photo.name, error=unnamed(one))
+        if isinstance(one, PhotoError)
+        else PhotoAnswer.of(photo.name, one, tasks)
+        for photo, one in zip(photos, found, strict=True)
+    ]
+    errors = [f"{answer.name}: {answer.error}" for answer in answers if answer.error]
+    if len(errors) == len(answers):
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "no photo could be read", errors)
-    return Answers(photos=found)
-
-
-async def _photo_answer(
-    answerer: Answerer, photo: SentPhoto, tasks: Sequence[str], whole: bool
-) -> PhotoAnswer:
-    try:
-        answered = await answerer.answer(photo.content, whole)
-    except PhotoError as error:
-        return PhotoAnswer(name=photo.name, error=str(error).removeprefix("the photo: "))
-    return PhotoAnswer.of(photo.name, answered, tasks)
+    return Answers(photos=answers)
 
 
 class _Measured:

@@ -1,7 +1,9 @@
 """What Prometheus is told: times, faces by mask state, the queue. Nothing of any photo."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -72,14 +74,33 @@ class Metrics:
         """Note photos that came, or (below 0) went."""
         self._queue.inc(more)
 
-    def stream(self, more: int) -> None:
-        """Note a camera that came (1) or went (-1)."""
-        self._streams.inc(more)
+    @contextmanager
+    def streaming(self) -> Iterator[None]:
+        """Count a camera while it is watched."""
+        self._streams.inc()
+        try:
+            yield
+        finally:
+            self._streams.dec()
 
     def text(self) -> bytes:
         """Return all figures as Prometheus reads them."""
         registry = self._registry
-        if os.environ.get(METRICS_FOLDER):
+        folder = os.environ.get(METRICS_FOLDER)
+        if folder:
+            _forget_ended(Path(folder))
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
+
+
+def _forget_ended(folder: Path) -> None:
+    """Remove the gauges of processes that have ended, which else would count for ever."""
+    for file in folder.glob("gauge_live*_*.db"):
+        number = file.stem.rpartition("_")[2]
+        if (
+            number.isdigit()
+            and not Path(f"/proc/{number}").exists()
+            and Path("/proc/self").exists()
+        ):
+            file.unlink(missing_ok=True)

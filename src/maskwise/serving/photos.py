@@ -1,21 +1,26 @@
 """The photos of a request: its body, or the files of a form, in memory only."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
 from fastapi import Request
-from starlette.datastructures import UploadFile
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
-from maskwise.serving.problems import ProblemError
+from maskwise.serving.metrics import Metrics
+from maskwise.serving.problems import ProblemError, busy
 from maskwise.serving.settings import ServeSettings
 
 FORM: Final = "multipart/form-data"
 _RAW: Final = "application/octet-stream"
+_FIELD: Final = 4096
+"""Bytes of a field of a form that is no file; none is read."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +32,45 @@ class SentPhoto:
     content: bytes
 
 
-async def sent_photos(request: Request, settings: ServeSettings) -> list[SentPhoto]:
-    """Return the photos of a request.
+class Held:
+    """Counts the bytes of all requests that are held in memory, and refuses what is too much."""
+
+    def __init__(self, limit: int, metrics: Metrics) -> None:
+        self._limit = limit
+        self._metrics = metrics
+        self._bytes = 0
+
+    @contextmanager
+    def request(self) -> Iterator[Callable[[int], None]]:
+        """Give what a request's bytes are noted by as they come; at the end they are let go.
+
+        Raises:
+            ProblemError: there is no room for them; try again later.
+        """
+        own = 0
+
+        def note(more: int) -> None:
+            nonlocal own
+            if self._bytes + more > self._limit:
+                self._metrics.refused()
+                raise busy(1, "too much is being sent")
+            own += more
+            self._bytes += more
+
+        try:
+            yield note
+        finally:
+            self._bytes -= own
+
+
+async def sent_photos(
+    request: Request, settings: ServeSettings, hold: Callable[[int], None]
+) -> list[SentPhoto]:
+    """Return the photos of a request; `hold` is told of its bytes as they come.
 
     Raises:
-        ProblemError: the body is too large, too slow, cut off or of another type, or holds no photo
-            or too many.
+        ProblemError: the body is too large, too slow, cut off or of another type, holds no photo or
+            too many, or there is no room for it.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in (FORM, _RAW) and not kind.startswith("image/"):
@@ -41,7 +79,7 @@ async def sent_photos(request: Request, settings: ServeSettings) -> list[SentPho
             f"expected a photo (image/jpeg, image/png, ...) or a form with files ({FORM}), "
             f"got {kind or 'no content type'}",
         )
-    body = await _body(request, settings)
+    body = await _body(request, settings, hold)
     if not body:
         raise ProblemError(HTTPStatus.BAD_REQUEST, "the body is empty: send a photo")
     photos = await _files(request, body, settings) if kind == FORM else [SentPhoto("photo", body)]
@@ -50,7 +88,7 @@ async def sent_photos(request: Request, settings: ServeSettings) -> list[SentPho
     return photos
 
 
-async def _body(request: Request, settings: ServeSettings) -> bytes:
+async def _body(request: Request, settings: ServeSettings, hold: Callable[[int], None]) -> bytes:
     limit = int(settings.megabytes * 1e6)
     too_large = ProblemError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -64,6 +102,7 @@ async def _body(request: Request, settings: ServeSettings) -> bytes:
     try:
         async with asyncio.timeout(settings.seconds):
             async for chunk in request.stream():
+                hold(len(chunk))
                 body += chunk
                 if len(body) > limit:
                     raise too_large
@@ -88,7 +127,13 @@ async def _files(request: Request, body: bytes, settings: ServeSettings) -> list
     async def whole() -> AsyncGenerator[bytes, None]:
         yield body
 
-    parser = _InMemory(request.headers, whole(), max_files=settings.photos, max_fields=100)
+    # only the boundary is taken from the client: it may name a charset that takes minutes to decode
+    _, options = parse_options_header(request.headers.get("content-type"))
+    boundary = options.get(b"boundary", b"").decode("latin-1")
+    headers = Headers({"content-type": f'{FORM}; boundary="{boundary}"'})
+    parser = _InMemory(
+        headers, whole(), max_files=settings.photos, max_fields=100, max_part_size=_FIELD
+    )
     try:
         form = await parser.parse()
     except MultiPartException as error:
@@ -102,8 +147,13 @@ async def _files(request: Request, body: bytes, settings: ServeSettings) -> list
     files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
     try:
         return [
-            SentPhoto(file.filename or f"photo {number}", await file.read())
+            SentPhoto(_text(file.filename) or f"photo {number}", await file.read())
             for number, file in enumerate(files, start=1)
         ]
     finally:
         await form.close()
+
+
+def _text(name: str | None) -> str:
+    """Return a name without what UTF-8 cannot say."""
+    return (name or "").encode("utf-8", "replace").decode()

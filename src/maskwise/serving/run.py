@@ -1,5 +1,6 @@
 """Starts the service: one process, or several that share a port."""
 
+import math
 import os
 import socket
 import tempfile
@@ -13,13 +14,14 @@ from uvicorn.supervisors import Multiprocess
 
 from maskwise.errors import SettingsError
 from maskwise.serving.answering import ready_predictor
+from maskwise.serving.connection import Connection
 from maskwise.serving.keys import Keys
-from maskwise.serving.settings import METRICS_FOLDER, ServeSettings
+from maskwise.serving.settings import METRICS_FOLDER, SETTINGS, ServeSettings
 
-SETTINGS: Final = "MASKWISE_SERVE_SETTINGS"
-"""Environment variable that hands the settings to worker processes, as JSON."""
 _KEEP_ALIVE: Final = 15
 """Seconds that an idle connection is kept."""
+_CONNECTIONS: Final = 1000
+"""Connections, idle ones included, beyond the photos and cameras that may wait; more get 503."""
 
 
 def serve(settings: ServeSettings, told: Callable[[str], None]) -> None:
@@ -49,7 +51,10 @@ def serve(settings: ServeSettings, told: Callable[[str], None]) -> None:
             access_log=False,
             server_header=False,
             timeout_keep_alive=_KEEP_ALIVE,
-            timeout_graceful_shutdown=max(int(settings.seconds), 1),
+            # a request may take as long to come in, and again to be answered
+            timeout_graceful_shutdown=math.ceil(2 * settings.seconds) + 1,
+            http=Connection,
+            limit_concurrency=settings.queue + settings.streams + _CONNECTIONS,
             ws="websockets-sansio",
             ws_max_size=int(settings.megabytes * 1e6),
         )

@@ -9,6 +9,8 @@ from pydantic import Field
 
 from maskwise.config.base import Section
 
+SETTINGS: Final = "MASKWISE_SERVE_SETTINGS"
+"""Environment variable that hands the settings to worker processes, as JSON."""
 METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 """Environment variable: the folder in which several processes add up their figures."""
 
@@ -36,6 +38,8 @@ class ServeSettings(Section):
     """Faces of one photo that are answered: the largest."""
     megabytes: Annotated[float, Field(gt=0, le=1000)] = 20.0
     """Size of a request."""
+    held_megabytes: Annotated[float, Field(gt=0, le=100_000)] = 200.0
+    """Size of all requests that a process holds at a time; more are refused with 503."""
     megapixels: Annotated[float, Field(gt=0, le=100)] = 25.0
     """Size of a photo."""
     seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
@@ -61,7 +65,20 @@ class ServeSettings(Section):
         if self.photos > self.queue:
             yield f"photos {self.photos}: a request of so many never fits a queue of {self.queue}"
 
+        if self.megabytes > self.held_megabytes:
+            yield (
+                f"megabytes {self.megabytes:g}: no request of so many fits held_megabytes "
+                f"{self.held_megabytes:g}"
+            )
+
     @property
     def process_threads(self) -> int:
         """Threads of each process."""
-        return self.threads or max((os.cpu_count() or 1) // self.workers, 1)
+        return self.threads or max(_cores() // self.workers, 1)
+
+
+def _cores() -> int:
+    """Return the cores that this process may use: a container often has some of the machine's."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -8,9 +8,10 @@ its answer shows the newest frame, however slow the network is.
 import asyncio
 import json
 import time
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
@@ -20,15 +21,24 @@ from maskwise.config.base import wrong_values
 from maskwise.errors import PhotoError
 from maskwise.prediction.passes import Pass, Person, Watch
 from maskwise.serving.access import allowed_tasks, check_key
-from maskwise.serving.answering import Answerer
+from maskwise.serving.answering import Answerer, check_finds_faces
 from maskwise.serving.keys import Keys
 from maskwise.serving.metrics import Metrics
-from maskwise.serving.problems import ProblemError, busy
+from maskwise.serving.problems import ProblemError, busy, unforeseen, unnamed
 from maskwise.serving.schemas import Task
 from maskwise.serving.settings import ServeSettings
 
-_QUIET = 60.0
+_QUIET: Final = 60.0
 """Seconds without a frame after which a camera is let go."""
+_KEY_SECONDS: Final = 5.0
+"""Seconds in which a camera must show its key, where keys are asked for."""
+_ASKING: Final = 16
+"""Cameras beyond those watched that may be asked who they are at a time."""
+_CLOSED: Final[dict[int, int]] = {
+    HTTPStatus.INTERNAL_SERVER_ERROR: 1011,
+    HTTPStatus.SERVICE_UNAVAILABLE: 1013,
+}
+"""Status of a problem -> the code that a socket is closed with (RFC 6455); else 1008."""
 
 
 class _Wish(BaseModel):
@@ -40,79 +50,140 @@ class _Wish(BaseModel):
 
 def add_stream(app: FastAPI, settings: ServeSettings, metrics: Metrics, keys: Keys | None) -> None:
     """Add the route of cameras to an application."""
-    watched = 0
+    asking, watched = Places(settings.streams + _ASKING), Places(settings.streams)
 
     @app.websocket("/v1/stream")
     async def stream(socket: WebSocket) -> None:
-        nonlocal watched
         await socket.accept()
-        if not _from_here(socket, settings):
-            other = "pages of other sites may not watch; see --origins"
-            await _refuse(socket, ProblemError(HTTPStatus.FORBIDDEN, other))
-            return
-        if watched >= settings.streams:
-            await _refuse(socket, busy(1))
-            return
-        watched += 1
-        metrics.stream(1)
         try:
-            await _watch(socket, app.state.answerer, settings, keys)
+            with asking.taken():
+                answerer: Answerer = app.state.answerer
+                check_finds_faces(answerer)
+                _check_origin(socket, settings)
+                tasks = allowed_tasks(settings, ["mask"])
+                if keys is not None:
+                    tasks = allowed_tasks(settings, (await _first_wish(socket, keys)).tasks)
+            with watched.taken(), metrics.streaming():
+                await _watch(socket, answerer, settings, keys, tasks)
         except ProblemError as problem:
             await _refuse(socket, problem)
-        except (WebSocketDisconnect, RuntimeError):
-            pass  # the camera has gone, at whatever moment
+        except _GoneError:
+            pass
+        except Exception as error:  # noqa: BLE001 # whatever it is, the camera is told
+            await _refuse(socket, unforeseen(error))
+
+
+class _GoneError(Exception):
+    """The camera has gone, at whatever moment."""
+
+
+class Places:
+    """So many sockets may be in a place at a time."""
+
+    def __init__(self, most: int) -> None:
+        self._free = most
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Take a place for a while.
+
+        Raises:
+            ProblemError: there is none.
+        """
+        if not self._free:
+            raise busy(5, "too many cameras are watched")
+        self._free -= 1
+        try:
+            yield
         finally:
-            watched -= 1
-            metrics.stream(-1)
+            self._free += 1
 
 
-def _from_here(socket: WebSocket, settings: ServeSettings) -> bool:
-    """Return whether a socket is this service's page's, a named site's, or no browser's.
+async def _first_wish(socket: WebSocket, keys: Keys) -> _Wish:
+    """Return what a camera wishes that must show a key before it gets a place.
+
+    Raises:
+        ProblemError: it shows none in time.
+    """
+    text = (await _message(socket, _KEY_SECONDS, "key")).get("text")
+    wish = _Wish() if text is None else _wish(text)
+    check_key(keys, wish.key)
+    return wish
+
+
+def _check_origin(socket: WebSocket, settings: ServeSettings) -> None:
+    """Check that a socket is this service's page's, a named site's, or no browser's.
 
     Browsers let any page open one, and CORS does not stop them.
+
+    Raises:
+        ProblemError: it is another page's.
     """
     origin = socket.headers.get("origin")
     if origin is None or "*" in settings.origins or origin in settings.origins:
-        return True
-    return urlsplit(origin).netloc == socket.headers.get("host")
+        return
+    if urlsplit(origin).netloc != socket.headers.get("host"):
+        other = "pages of other sites may not watch; see --origins"
+        raise ProblemError(HTTPStatus.FORBIDDEN, other)
 
 
 async def _watch(
-    socket: WebSocket, answerer: Answerer, settings: ServeSettings, keys: Keys | None
+    socket: WebSocket,
+    answerer: Answerer,
+    settings: ServeSettings,
+    keys: Keys | None,
+    tasks: Sequence[str],
 ) -> None:
     """Answer the frames of one camera until it goes.
 
     Raises:
         ProblemError: what it wishes makes no sense, its key is wrong, or no frame came for long.
-        WebSocketDisconnect: it went.
+        _GoneError: it went.
     """
-    watch, tasks, frame = Watch(), allowed_tasks(settings, ["mask"]), 0
-    admitted = keys is None
+    watch, frame, last = Watch(), 0, time.monotonic()
     while True:
-        message = await _message(socket)
-        if message["type"] == "websocket.disconnect":
-            return
+        message = await _message(socket, last + _QUIET - time.monotonic(), "frame")
         text, picture = message.get("text"), message.get("bytes")
         if text is not None:
             wish = _wish(text)
-            check_key(keys, wish.key)
-            admitted, tasks = True, allowed_tasks(settings, wish.tasks)
+            if wish.key is not None:
+                check_key(keys, wish.key)
+            tasks = allowed_tasks(settings, wish.tasks)
             continue
-        if not admitted:
-            check_key(keys, None)
-        frame += 1
-        started = time.perf_counter()
-        answer = await _answer_frame(answerer, picture or b"", watch, tasks, settings.seconds)
-        milliseconds = round(1000 * (time.perf_counter() - started), 1)
-        await socket.send_text(json.dumps({"frame": frame, **answer, "milliseconds": milliseconds}))
+        frame, last = frame + 1, time.monotonic()
+        answer = await _answer_frame(answerer, picture or b"", watch, tasks)
+        milliseconds = round(1000 * (time.monotonic() - last), 1)
+        await _send(socket, {"frame": frame, **answer, "milliseconds": milliseconds})
 
 
-async def _message(socket: WebSocket) -> MutableMapping[str, Any]:
+async def _message(socket: WebSocket, seconds: float, wanted: str) -> MutableMapping[str, Any]:
+    """Return the next message of a camera.
+
+    Raises:
+        ProblemError: none came in time.
+        _GoneError: it went.
+    """
     try:
-        return await asyncio.wait_for(socket.receive(), _QUIET)
+        message = await asyncio.wait_for(socket.receive(), max(seconds, 0))
     except TimeoutError as error:
-        detail = f"no frame came for {_QUIET:g} s"
-        raise ProblemError(HTTPStatus.REQUEST_TIMEOUT, detail) from error
+        raise ProblemError(HTTPStatus.REQUEST_TIMEOUT, f"no {wanted} came in time") from error
+    except RuntimeError as error:  # it was closed before
+        raise _GoneError from error
+    if message["type"] == "websocket.disconnect":
+        raise _GoneError
+    return message
+
+
+async def _send(socket: WebSocket, answer: dict[str, Any]) -> None:
+    """Send an answer.
+
+    Raises:
+        _GoneError: nobody is there.
+    """
+    try:
+        await socket.send_text(json.dumps(answer))
+    except (WebSocketDisconnect, RuntimeError) as error:
+        raise _GoneError from error
 
 
 def _wish(text: str) -> _Wish:
@@ -124,20 +195,16 @@ def _wish(text: str) -> _Wish:
 
 
 async def _answer_frame(
-    answerer: Answerer, picture: bytes, watch: Watch, tasks: Sequence[str], seconds: float
+    answerer: Answerer, picture: bytes, watch: Watch, tasks: Sequence[str]
 ) -> dict[str, Any]:
     """Return who is seen in a picture, or the problem with it; the camera may go on."""
     try:
-        async with answerer.admitted(1), asyncio.timeout(seconds):
-            answered = await answerer.answer(picture)
-    except PhotoError as error:
-        detail = str(error).removeprefix("the photo: ")
-        problem = ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
-        return {"problem": problem.document.model_dump()}
+        (answered,) = await answerer.answer([picture])
     except ProblemError as problem:
         return {"problem": problem.document.model_dump()}
-    except TimeoutError:
-        return {"problem": busy(seconds).document.model_dump()}
+    if isinstance(answered, PhotoError):
+        unread = ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, unnamed(answered))
+        return {"problem": unread.document.model_dump()}
     passes = watch.see(answered.faces, time.monotonic())
     return {
         "size": answered.size,
@@ -167,8 +234,6 @@ def _pass(passed: Pass) -> dict[str, Any]:
 
 async def _refuse(socket: WebSocket, problem: ProblemError) -> None:
     """Tell a camera why it is let go, as far as it still listens."""
-    try:
-        await socket.send_text(json.dumps({"problem": problem.document.model_dump()}))
-        await socket.close(1008, problem.document.title)
-    except (WebSocketDisconnect, RuntimeError):
-        pass
+    with suppress(_GoneError, WebSocketDisconnect, RuntimeError):
+        await _send(socket, {"problem": problem.document.model_dump()})
+        await socket.close(_CLOSED.get(problem.document.status, 1008), problem.document.title)
