@@ -2,18 +2,21 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from commands import wait_for
 from film import door
 from maskwise.serving.keys import add_key
 from people import person, saved
-from service import Service, service
+from service import Service, crowd, service
 
 VIEWS = ("photos", "camera", "checkpoint")
 
@@ -253,6 +256,114 @@ def test_a_lost_service_is_told_and_found_again(browser: Browser) -> None:
         expect(page.locator("#problem")).to_contain_text("The connection was lost", timeout=15_000)
         with service("--port", first.port):
             expect(page.locator("#problem")).to_be_hidden(timeout=30_000)
+
+
+def test_the_door_forgets_its_verdicts_when_nothing_is_known(browser: Browser) -> None:
+    with service() as first, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(first.address + "/#checkpoint")
+        page.locator("#check-start").click()
+        told, blind = page.locator(".verdict.wear"), page.locator("#board .nobody.blind")
+        expect(told.first).to_be_visible(timeout=30_000)
+        first.process.send_signal(signal.SIGSTOP)
+        expect(blind).to_have_text(
+            "Not checking. The service does not answer; trying again …", timeout=15_000
+        )
+        assert page.locator(".verdict").count() == 0
+        assert page.evaluate("document.getElementById('check-overlay').width") == 0
+        first.process.send_signal(signal.SIGCONT)
+        expect(blind).to_have_count(0, timeout=30_000)
+        expect(page.locator(".verdict").first).to_be_visible(timeout=30_000)
+        first.process.kill()
+        expect(blind).to_contain_text("Not checking. The connection was lost", timeout=15_000)
+        assert page.locator(".verdict").count() == 0
+
+
+def test_too_many_cameras_are_told_as_such(browser: Browser) -> None:
+    with service("--streams", 0) as full, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(full.address + "/#camera")
+        page.locator("#camera-start").click()
+        expect(page.locator("#problem")).to_have_text("The service is busy; trying again …")
+
+
+def test_a_camera_that_comes_too_late_is_let_go(page: Page) -> None:
+    page.evaluate(
+        """() => {
+            const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+            window.tracks = [];
+            navigator.mediaDevices.getUserMedia = async (wanted) => {
+                await new Promise((done) => setTimeout(done, 500));
+                const media = await ask(wanted);
+                window.tracks.push(...media.getTracks());
+                return media;
+            };
+        }"""
+    )
+    show(page, "camera")
+    page.locator("#camera-start").click()
+    expect(page.locator("#camera-start")).to_be_disabled()  # no second camera meanwhile
+    show(page, "photos")
+    wait_for(lambda: page.evaluate("window.tracks[0]?.readyState === 'ended'"))
+    show(page, "camera")
+    expect(page.locator("#camera-start")).to_have_text("Start the camera")
+    page.locator("#camera-start").click()
+    expect(page.locator("#camera-people li").first).to_be_visible(timeout=30_000)
+    assert page.evaluate("window.tracks.map((one) => one.readyState)") == ["ended", "live"]
+
+
+def test_the_door_is_heard_and_fills_the_screen(page: Page) -> None:
+    page.evaluate(
+        """() => {
+            window.tones = 0;
+            const start = OscillatorNode.prototype.start;
+            OscillatorNode.prototype.start = function () { window.tones += 1; start.call(this); };
+        }"""
+    )
+    show(page, "checkpoint")
+    page.locator("#full").click()
+    wait_for(lambda: page.evaluate("document.fullscreenElement?.id === 'board'"))
+    page.evaluate("document.exitFullscreen()")
+    page.locator("#check-start").click()
+    expect(page.locator(".verdict.wear").first).to_be_visible(timeout=30_000)
+    assert page.evaluate("window.tones") == 0
+    page.locator("#sound").check()
+    wait_for(lambda: page.evaluate("window.tones > 0"))
+
+
+def test_a_phone_without_full_screen_shows_no_button_for_it(
+    browser: Browser, running: Service
+) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.add_init_script(
+            "Object.defineProperty(Document.prototype, 'fullscreenEnabled', {get: () => undefined})"
+        )
+        page.goto(running.address + "/#checkpoint")
+        expect(page.locator("#check-start")).to_be_visible()
+        expect(page.locator("#full")).to_be_hidden()
+
+
+def test_one_photo_that_is_refused_keeps_no_other_back(
+    browser: Browser, photo: Path, tmp_path: Path
+) -> None:
+    large, many = tmp_path / "large.bin.png", tmp_path / "many.jpg"
+    large.write_bytes(bytes(700_000))
+    wide = saved(Image.new("RGB", (900, 900)), tmp_path / "wide.png")
+    many.write_bytes(crowd(60))
+    limits = ("--megabytes", 0.5, "--megapixels", 0.5)
+    with service(*limits) as small, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(small.address)
+        page.set_input_files("#files", [large, wide, many, photo])
+        cards = page.locator("#results > li")
+        expect(cards).to_have_count(4, timeout=30_000)
+        expect(cards.nth(0).locator(".chip")).to_have_count(1)
+        expect(cards.nth(1)).to_contain_text("Faces that were left out: 10")
+        expect(cards.nth(1).locator(".chip")).to_have_count(50)
+        expect(cards.nth(2)).to_contain_text("more than 500,000 pixels")
+        expect(cards.nth(3)).to_contain_text("larger than 0.5 MB")
+        expect(page.locator("#photos-status")).to_have_text("Photos answered: 2")
 
 
 def test_a_key_is_asked_for(browser: Browser, photo: Path, tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 // One's own camera: boxes over the picture, and a line for each person.
 
 import { chip, drawBoxes, label } from "./draw.js";
-import { cameraProblem, fail, page, part, tasks, tell } from "./shared.js";
-import { fillDevices, Watch } from "./watch.js";
+import { fail, page, part, tasks, tell } from "./shared.js";
+import { started, Watch } from "./watch.js";
 import { peopleWords, say } from "./words.js";
 
 let watch;
@@ -11,8 +11,8 @@ let shown;
 export function startCamera() {
   const overlay = part("camera-overlay");
   watch = new Watch(part("camera-video"), {
-    seen: (found) => show(found, overlay),
-    problem: tell,
+    seen: (found) => { tell(null); show(found, overlay); },
+    blind: (words) => { tell(words); overlay.width = 0; list([]); },
     refused: fail,
     ended: () => {
       overlay.width = 0;
@@ -32,14 +32,8 @@ export function wordButton() {
 }
 
 async function toggle() {
-  tell(null);
   if (watch.running) return watch.stop();
-  try {
-    await watch.start(tasks(), part("camera-device").value);
-    await fillDevices(part("camera-device"));
-  } catch (error) {
-    cameraProblem(error);
-  }
+  await started(part("camera-start"), watch.start(tasks(), part("camera-device").value), part("camera-device"));
   return wordButton();
 }
 

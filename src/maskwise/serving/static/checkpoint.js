@@ -1,8 +1,8 @@
 // The door: a large verdict for each person, and a count of those who passed. No gender, no age.
 
 import { drawBoxes, drawChart, sign, STATES } from "./draw.js";
-import { cameraProblem, fail, part, tell } from "./shared.js";
-import { fillDevices, Watch } from "./watch.js";
+import { fail, part, tell } from "./shared.js";
+import { started, Watch } from "./watch.js";
 import { say } from "./words.js";
 
 const TONES = { wear: [660, 0.12], incorrect: [440, 0.3], not_wear: [220, 0.5] }; // hertz, seconds
@@ -14,17 +14,25 @@ let sound;
 export function startCheckpoint() {
   const overlay = part("check-overlay");
   watch = new Watch(part("check-video"), {
-    seen: (found) => show(found, overlay),
-    problem: tell,
+    seen: (found) => { tell(null); show(found, overlay); },
+    blind: (words) => {
+      tell(words);
+      overlay.width = 0;
+      told = new Map(); // the service counts people anew
+      verdicts([], words);
+    },
     refused: fail,
     ended: () => {
       overlay.width = 0;
+      // those in sight have passed
+      for (const state of told.values()) if (state !== "checking") passes.push({ state, at: Date.now() });
       told = new Map();
       wordCheckpoint();
     },
   });
   part("check-start").addEventListener("click", toggle);
   part("reset").addEventListener("click", () => { passes = []; count(); });
+  part("full").hidden = !document.fullscreenEnabled; // phones may have none
   part("full").addEventListener("click", () => {
     if (document.fullscreenElement) document.exitFullscreen();
     else part("board").requestFullscreen().catch(() => {});
@@ -46,14 +54,8 @@ export function wordCheckpoint() {
 }
 
 async function toggle() {
-  tell(null);
   if (watch.running) return watch.stop();
-  try {
-    await watch.start(["mask"], part("check-device").value);
-    await fillDevices(part("check-device"));
-  } catch (error) {
-    cameraProblem(error);
-  }
+  await started(part("check-start"), watch.start(["mask"], part("check-device").value), part("check-device"));
   return wordCheckpoint();
 }
 
@@ -74,10 +76,11 @@ function show(found, overlay) {
 }
 
 // Verdicts change only where a person's state does, so that screen readers are not flooded.
-function verdicts(people) {
+// Where nothing is known, `blind` says why, instead of what was last known.
+function verdicts(people, blind) {
   const wall = part("verdicts");
   const wanted = people.map(({ number, state }) => `${number} ${state} ${say(state)}`).join();
-  const empty = say(watch.running ? "nobody" : "notStarted");
+  const empty = blind ? `${say("blind")} ${blind}` : say(watch.running ? "nobody" : "notStarted");
   if (wall.dataset.shown === (wanted || empty)) return;
   wall.dataset.shown = wanted || empty;
   wall.replaceChildren(...people.map(({ state }) => {
@@ -89,7 +92,7 @@ function verdicts(people) {
   }));
   if (people.length) return;
   const nobody = document.createElement("p");
-  nobody.className = "nobody";
+  nobody.className = blind ? "nobody blind" : "nobody";
   nobody.textContent = empty;
   wall.append(nobody);
 }

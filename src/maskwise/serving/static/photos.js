@@ -5,6 +5,7 @@ import { predict } from "./service.js";
 import { fail, page, part, tasks, tell } from "./shared.js";
 import { peopleWords, say } from "./words.js";
 
+const OF_THE_PHOTO = [413, 415, 422]; // refusals that say nothing of the next photo
 const LONGEST = 1200; // pixels of a drawn photo's longer side
 
 export function startPhotos() {
@@ -36,7 +37,7 @@ async function answerAll(files) {
       part("results").prepend(await card(file, found));
       answered += 1;
     } catch (error) {
-      if (error.status === 422) part("results").prepend(brokenCard(file, error.message));
+      if (OF_THE_PHOTO.includes(error.status)) part("results").prepend(brokenCard(file, error.message));
       else { fail(error); break; }
     }
   }

@@ -41,7 +41,7 @@ export async function predict(file, tasks) {
 export class Stream {
   constructor(tasks, hears) {
     this.tasks = tasks;
-    this.hears = hears; // answer(found), lost(), refused(problem)
+    this.hears = hears; // answer(found), lost(problem if it was told), refused(problem)
     this.ready = false;
     this.closed = false;
     this.attempt = 0;
@@ -50,20 +50,23 @@ export class Stream {
 
   open() {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
-    this.socket = new WebSocket(`${scheme}://${location.host}/v1/stream`);
-    this.socket.onopen = () => {
-      this.socket.send(JSON.stringify(key ? { tasks: this.tasks, key } : { tasks: this.tasks }));
+    const socket = new WebSocket(`${scheme}://${location.host}/v1/stream`);
+    this.socket = socket;
+    this.problem = undefined;
+    socket.onopen = () => {
+      socket.send(JSON.stringify(key ? { tasks: this.tasks, key } : { tasks: this.tasks }));
       this.ready = true;
     };
-    this.socket.onmessage = ({ data }) => this.take(JSON.parse(data));
-    this.socket.onclose = () => this.again();
+    socket.onmessage = ({ data }) => this.take(JSON.parse(data));
+    socket.onclose = () => this.again();
   }
 
   take(found) {
     this.ready = true;
-    this.attempt = 0;
+    this.problem = found.problem;
+    if (!found.problem) this.attempt = 0;
     const status = found.problem?.status;
-    if (status === 401 || status === 403) {
+    if (status === 401 || status === 403 || status === 501) {
       this.close();
       this.hears.refused(new Refusal(found.problem));
     } else {
@@ -74,15 +77,22 @@ export class Stream {
   again() {
     this.ready = false;
     if (this.closed) return;
-    this.hears.lost();
+    this.hears.lost(this.problem);
     const wait = WAITS[Math.min(this.attempt, WAITS.length - 1)];
     this.attempt += 1;
     setTimeout(() => this.closed || this.open(), wait);
   }
 
+  // Gives up a socket that does not answer: it may take minutes to close.
+  anew() {
+    this.socket.onclose = null;
+    this.socket.onmessage = null;
+    this.socket.close();
+    this.again();
+  }
+
   send(frame) {
-    this.ready = false;
-    this.socket.send(frame);
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(frame);
   }
 
   close() {

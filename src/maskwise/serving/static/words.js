@@ -18,6 +18,7 @@ const WORDS = {
     limits: "Gender and age group are guesses from looks. Do not decide about a person with them.",
     about: "Maskwise {version}", keyAsked: "This service asks for a key:", keySend: "Use it",
     noCamera: "The camera cannot be used: {why}", offline: "The connection was lost; trying again …",
+    silent: "The service does not answer; trying again …", blind: "Not checking.",
     busy: "The service is busy; trying again …", failed: "The service cannot answer: {why}",
   },
   ko: {
@@ -37,6 +38,7 @@ const WORDS = {
     limits: "성별과 연령대는 외모로 추정한 값입니다. 이것으로 사람에 대해 결정하지 마세요.",
     about: "Maskwise {version}", keyAsked: "이 서비스에는 키가 필요합니다:", keySend: "확인",
     noCamera: "카메라를 사용할 수 없습니다: {why}", offline: "연결이 끊어졌습니다. 다시 연결하는 중 …",
+    silent: "서비스가 응답하지 않습니다. 다시 시도하는 중 …", blind: "확인하고 있지 않습니다.",
     busy: "서비스가 바쁩니다. 다시 시도하는 중 …", failed: "서비스가 응답할 수 없습니다: {why}",
   },
 };
