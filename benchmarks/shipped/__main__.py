@@ -4,9 +4,9 @@
 
 The folder holds `utkface`, `asian_decades` and `mask_photos`. A mask is drawn on each bare face of
 the first two, worn right on every other one. People are split, near-duplicates together: a tenth is
-tested on and seen by nothing else, a twentieth of the others validates and calibrates. A stopped run
-goes on when the command is given again. KEY=VALUE are settings of both trainings, beside those of
-`recipe.yaml`, such as `train.amp=no train.compile=false` for processors that do not compute in bf16.
+tested on and seen by nothing else, a twentieth of the others validates and calibrates. A stopped
+run goes on when the command is given again. KEY=VALUE are settings of both trainings, beside those
+of `recipe.yaml`: `train.amp=no train.compile=false` for processors that do not compute in bf16.
 
 The network is trained on everything at 96 pixels, then trained on at 128, with more of the real
 masks that are worn wrong: of these there are few, and it would else learn that in photos with real

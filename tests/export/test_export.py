@@ -205,6 +205,27 @@ def test_each_limit_is_held() -> None:
         check(compare(aged, older, Decision(), truth), wide)
 
 
+def test_a_mirrored_file_answers_as_two_views_do(place: Path, tmp_path: Path) -> None:
+    both = tmp_path / "both"
+    members = [place / "years", place / "single"]
+    invoke("ensemble", *members, "--on", place / "data" / "manifest.csv", "--device", "cpu",
+           "--out", both)  # fmt: skip
+    for model, networks in ((place / "years", 2), (both, 4)):
+        file = tmp_path / "mirrored.onnx"
+        export(model, file, place, "--mirror")
+        frames = {"key": np.random.default_rng(0).integers(0, 256, (5, 36, 36, 3), np.uint8)}
+        made, ours = OnnxClassifier.load(file), load_classifier(model)
+        key = made.info.preprocess.frame_key
+        found = made.decision.calibrated(made.answer({key: frames["key"]}, Views()))
+        own = dict.fromkeys(ours.preprocesses, frames["key"])
+        wanted = ours.decision.calibrated(ours.answer(own, Views.named("flip")))
+        np.testing.assert_allclose(found.joint, wanted.joint, atol=2e-5)
+        plain = ours.decision.calibrated(ours.answer(own, Views()))
+        assert abs(found.joint - plain.joint).max() > 1e-4
+        assert made.info.networks == networks
+        assert made.info.about["looks"] == "each photo and its mirror image"
+
+
 @pytest.mark.usefixtures("made")
 def test_a_file_is_used_like_a_model(place: Path, tmp_path: Path) -> None:
     file, manifest = place / "years.onnx", place / "data" / "manifest.csv"

@@ -1,11 +1,14 @@
 """`maskwise export`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from maskwise.cli.output import AsJson, console, print_json, print_pairs
+
+if TYPE_CHECKING:
+    from maskwise.models.onnx_file import Precision
 
 
 def export(
@@ -22,6 +25,10 @@ def export(
         bool, typer.Option("--int8", help="Small and fast; ranges from photos of --on.")
     ] = False,
     fp16: Annotated[bool, typer.Option("--fp16", help="Half the size.")] = False,
+    mirror: Annotated[
+        bool,
+        typer.Option("--mirror", help="Answer by a photo and its mirror image: twice the time."),
+    ] = False,
     max_loss: Annotated[
         float | None, typer.Option(min=0, help="Most that macro-F1 may fall.")
     ] = None,
@@ -49,7 +56,8 @@ def export(
         raise SettingsError("--int8 and --fp16: name one")
     if out.suffix != ".onnx":
         raise SettingsError(f"--out {out}: expected a name that ends in .onnx")
-    wanted = Wanted("int8" if int8 else "fp16" if fp16 else "fp32", max_loss, min_agreement)
+    precision: Precision = "int8" if int8 else "fp16" if fp16 else "fp32"
+    wanted = Wanted(precision, max_loss, min_agreement, mirror)
     cache = cache_settings(overrides or [])
     result = asdict(
         export_model(model, out, wanted, on, fold, cache, lambda text: console().print(text))

@@ -22,7 +22,7 @@ from maskwise.data.targets import answered_codes, class_codes
 from maskwise.errors import ManifestError, RunError, listed
 from maskwise.evaluation.evaluate import answer_rows
 from maskwise.export.check import LIMITS, Limits, check, compare, figures
-from maskwise.export.graph import Answers, Networks, Tree, networks_of
+from maskwise.export.graph import Answers, Networks, Tree, mirrored_tree, networks_of
 from maskwise.export.onnx_graph import inputs_of, join, to_int8, to_onnx, with_metadata
 from maskwise.labels import TASKS, UNKNOWN
 from maskwise.models.classifier import Classifier
@@ -40,11 +40,13 @@ from maskwise.models.onnx_file import (
     Precision,
     seal,
 )
+from maskwise.models.views import Views
 from maskwise.transforms.preprocess import Preprocess
 
 _CALIBRATING: Final = 512
 """Training photos that the ranges of int8 values are found on."""
 _BATCH: Final = 32
+_BOTH: Final = "each photo and its mirror image"
 _DRAWN: Final = 6
 """Drawn people that an export is checked on where no photos are named."""
 
@@ -57,6 +59,13 @@ class Wanted:
     max_loss: float | None = None
     """Limit of the fall of macro-F1; None is that of the precision."""
     min_agreement: float | None = None
+    mirror: bool = False
+    """Whether answers are the mean of a photo's and its mirror image's."""
+
+    @property
+    def views(self) -> Views:
+        """What the file does by itself, as views of the model."""
+        return Views.named("flip" if self.mirror else "1")
 
     @property
     def limits(self) -> Limits:
@@ -115,17 +124,17 @@ def export_model(
                 "all three labels: leave it out, or name other photos, --on"
             )
         told("tracing")
-        parts = _Parts(members, tree, classifier, wanted.precision == "fp16")
+        parts = _Parts(members, tree, classifier, wanted)
         if wanted.precision == "int8" and on:
             told("finding the ranges of int8")
             batches = _training_frames(on, classifier, preprocess, cache)
             parts.networks = to_int8(parts.networks, batches, place)
         graph = join(parts.networks, parts.answers)
-        info = _info(model, classifier, members, preprocess, wanted.precision)
+        info = _info(model, classifier, members, preprocess, wanted)
         file = OnnxClassifier(with_metadata(graph, _metadata(info)), out)
         told(f"checking on {len(frame)} photos")
         compared = compare(
-            answer_rows(classifier, frame, cache, "cpu").probabilities,
+            answer_rows(classifier, frame, cache, "cpu", views=wanted.views).probabilities,
             answer_rows(file, frame, cache, "cpu").probabilities,
             info.decision,
             truth,
@@ -148,9 +157,13 @@ class _Parts:
     """The two graphs of a model."""
 
     def __init__(
-        self, members: list[NetworkClassifier], tree: Tree, classifier: Classifier, half: bool
+        self,
+        members: list[NetworkClassifier],
+        tree: Tree,
+        classifier: Classifier,
+        wanted: Wanted,
     ) -> None:
-        networks = Networks(members, half).eval()
+        networks = Networks(members, wanted.precision == "fp16", wanted.mirror).eval()
         names = networks.names()
         width, height = members[0].info.preprocess.frame_size
         frames = torch.zeros(2, height, width, 3, dtype=torch.uint8)
@@ -158,7 +171,8 @@ class _Parts:
         with torch.inference_mode():
             values = inputs_of(networks(frames))
         self.networks = to_onnx(networks, [frames], [FRAMES], outputs)
-        answers = Answers(tree, names, classifier.decision)
+        voting = mirrored_tree(tree) if wanted.mirror else tree
+        answers = Answers(voting, names, classifier.decision)
         self.answers = to_onnx(answers, values, outputs, [*TASKS, CLASSES, AGE])
 
 
@@ -227,20 +241,20 @@ def _info(
     classifier: Classifier,
     members: list[NetworkClassifier],
     preprocess: Preprocess,
-    precision: Precision,
+    wanted: Wanted,
 ) -> OnnxInfo:
     one = members[0].info if len(members) == 1 else None
     decision = classifier.decision.model_copy(
         update={"temperatures": dict.fromkeys(TASKS, 1.0), "prior": ()}
     )
     return OnnxInfo(
-        precision=precision,
+        precision=wanted.precision,
         task_boundaries=classifier.boundaries,
         mean_ages=classifier.mean_ages,
         preprocess=preprocess,
         decision=decision,
-        networks=classifier.networks,
-        about=classifier.about,
+        networks=classifier.networks * wanted.views.count,
+        about={**classifier.about, **({"looks": _BOTH} if wanted.mirror else {})},
         source=model_digest(model),
         val_fold=classifier.val_fold,
         metrics=one.metrics if one else {},

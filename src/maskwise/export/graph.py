@@ -24,7 +24,7 @@ from maskwise.models.outputs import (
     joint_log_probabilities,
     task_log_probabilities,
 )
-from maskwise.models.votes import TIES, Vote
+from maskwise.models.votes import TIES, Vote, equal_vote
 from maskwise.transforms.network_input import middle, network_input, to_planes
 
 _LEAST: Final = 1e-12
@@ -38,10 +38,16 @@ Tree = int | tuple[tuple["Tree", ...], Vote]
 
 
 class Networks(nn.Module):
-    """Frames, uint8 (n, height, width, 3), to what each network gives, one after another."""
+    """Frames, uint8 (n, height, width, 3), to what each network gives, one after another.
 
-    def __init__(self, members: Sequence[NetworkClassifier], half: bool = False) -> None:
+    Where they are `mirrored` each gives twice: for the frames, and for their mirror images.
+    """
+
+    def __init__(
+        self, members: Sequence[NetworkClassifier], half: bool = False, mirrored: bool = False
+    ) -> None:
         super().__init__()
+        self._mirrored = mirrored
         self._preprocesses = [member.info.preprocess for member in members]
         self._kind = torch.float16 if half else torch.float32
         self.networks = nn.ModuleList(
@@ -51,22 +57,29 @@ class Networks(nn.Module):
     def forward(self, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return all outputs for frames, float32, in the order of `names`."""
         (frames,) = values
+        count = frames.shape[0]
+        if self._mirrored:
+            frames = torch.cat([frames, frames.flip(2)])
         found: list[torch.Tensor] = []
         for network, preprocess in zip(self.networks, self._preprocesses, strict=True):
             photos = network_input(to_planes(middle(frames, preprocess.spare)), preprocess)
             outputs = network(photos.to(self._kind))
-            found += [outputs[name].float() for name in sorted(outputs)]
+            given = [outputs[name].float() for name in sorted(outputs)]
+            found += [values[:count] for values in given]
+            if self._mirrored:
+                found += [values[count:] for values in given]
         return tuple(found)
 
     def names(self) -> list[list[str]]:
-        """Return the names of each network's outputs, in order."""
+        """Return the names of each network's outputs, in order; twice where it gives twice."""
         names = []
         for network, preprocess in zip(self.networks, self._preprocesses, strict=True):
             width, height = preprocess.frame_size
             frames = torch.zeros(1, height, width, 3, dtype=torch.uint8)
             photos = network_input(to_planes(middle(frames, preprocess.spare)), preprocess)
             with torch.inference_mode():
-                names.append(sorted(network(photos.to(self._kind))))
+                own = sorted(network(photos.to(self._kind)))
+            names += [own, own] if self._mirrored else [own]
         return names
 
 
@@ -106,6 +119,14 @@ def networks_of(classifier: Classifier) -> tuple[list[NetworkClassifier], Tree]:
         raise RunError("only run folders, model folders and ensembles of them can be exported")
 
     return found, walk(classifier)
+
+
+def mirrored_tree(tree: Tree) -> Tree:
+    """Return a tree in which each network's two looks vote first, as `Views.counted` does."""
+    if isinstance(tree, int):
+        return (2 * tree, 2 * tree + 1), equal_vote([list(TASKS)] * 2)
+    parts, vote = tree
+    return tuple(map(mirrored_tree, parts)), vote
 
 
 def _told(outputs: Outputs) -> Told:
