@@ -35,9 +35,16 @@ def map_in_order(
         yield from pool.map(function, items, chunksize=chunk)
 
 
+def core_count() -> int:
+    """Return the cores that this process may use: it may be kept to some of the machine's."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def process_count(workers: int) -> int:
     """Return how many processes a number of workers means; below 0 is one a core."""
-    return (os.cpu_count() or 1) if workers < 0 else workers
+    return core_count() if workers < 0 else workers
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import Final, Self
 
 import onnxruntime
 
+from maskwise.data.workers import core_count
 from maskwise.errors import RunError, SettingsError
 from maskwise.labels import TASKS
 from maskwise.models.classifier import Frames
@@ -85,7 +86,8 @@ class OnnxClassifier:
 
     def _open(self, device: str) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
+        # the runtime counts all cores, and threads that share one wait in each other's way
+        options.intra_op_num_threads = self._threads or core_count()
         try:
             return onnxruntime.InferenceSession(
                 self._content, options, providers=[_PROVIDERS[device]]

@@ -1,6 +1,5 @@
 """Settings of the service."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final
@@ -8,6 +7,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from maskwise.config.base import Section
+from maskwise.data.workers import core_count
 
 SETTINGS: Final = "MASKWISE_SERVE_SETTINGS"
 """Environment variable that hands the settings to worker processes, as JSON."""
@@ -74,11 +74,4 @@ class ServeSettings(Section):
     @property
     def process_threads(self) -> int:
         """Threads of each process."""
-        return self.threads or max(_cores() // self.workers, 1)
-
-
-def _cores() -> int:
-    """Return the cores that this process may use: a container often has some of the machine's."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return self.threads or max(core_count() // self.workers, 1)
