@@ -120,7 +120,7 @@ def test_a_first_answer_comes_soon(tmp_path: Path) -> None:
                               check=True)  # fmt: skip
         times.append(time.perf_counter() - began)
         assert done.stdout.splitlines()[-1] == "[]"  # nothing that takes long was imported
-    assert min(times) < 1.5  # about a third of it where nothing else runs
+    assert min(times) < 2  # under 1 where nothing else runs
 
 
 def test_a_face_takes_little_of_a_core(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_face_takes_little_of_a_core(tmp_path: Path) -> None:
         began = time.process_time()
         model.predict(content)
         spent.append(time.process_time() - began)
-    assert statistics.median(spent) < 0.03
+    assert statistics.median(spent) < 0.06
 
 
 def test_names_of_files_need_not_be_text(tmp_path: Path) -> None:

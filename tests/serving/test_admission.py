@@ -69,13 +69,13 @@ def test_what_takes_too_long_is_given_up(
 def test_work_that_nobody_waits_for_is_dropped_and_keeps_its_place_until_then(
     serving: Serving, face: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = serving(seconds=0.3, queue=8, photos=1, threads=1, batch=1)
+    client = serving(seconds=1, queue=8, photos=1, threads=1, batch=1)
     answerer = client.app.state.answerer  # type: ignore[attr-defined]
     answer, calls = answerer.predictor.answer_frames, []
 
     def slow(*words: Any) -> Any:
         calls.append(words)
-        time.sleep(0.25)
+        time.sleep(0.4)
         return answer(*words)
 
     monkeypatch.setattr(answerer.predictor, "answer_frames", slow)
@@ -85,14 +85,14 @@ def test_work_that_nobody_waits_for_is_dropped_and_keeps_its_place_until_then(
     assert set(codes) == {200, 503}
     assert answerer._waiting > 0  # work is still being done
     wait_for(lambda: answerer._waiting == 0)
-    assert len(calls) <= 3
+    assert len(calls) <= 4
     assert client.post("/v1/classify", content=face, headers=JPEG).status_code == 200
 
 
 def test_a_photo_that_takes_for_ever_is_told_to_others(
     serving: Serving, face: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = serving(seconds=0.1, threads=1)
+    client = serving(seconds=0.4, threads=1)
     go, decode = threading.Event(), answering.decode_photo
     with monkeypatch.context() as patch:
         patch.setattr(answering, "decode_photo", lambda *words: (go.wait(30), decode(*words))[1])
@@ -100,7 +100,7 @@ def test_a_photo_that_takes_for_ever_is_told_to_others(
         wait_for(lambda: client.get("/health/ready").status_code == 503)
         began = time.monotonic()
         problem(client.post("/v1/predict", content=face, headers=JPEG), 503)
-        assert time.monotonic() - began < 0.09  # it is not even waited for
+        assert time.monotonic() - began < 0.35  # it is not even waited for
         go.set()
     wait_for(lambda: client.get("/health/ready").status_code == 200)
     assert client.post("/v1/predict", content=face, headers=JPEG).status_code == 200

@@ -132,15 +132,15 @@ def test_who_shows_no_key_keeps_nobody_out(
 
 
 def test_wishes_alone_keep_no_place(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "_QUIET", 0.5)
+    monkeypatch.setattr(streaming, "_QUIET", 1.0)
     client = serving()
     with client.websocket_connect("/v1/stream") as socket:
         began = time.monotonic()
         for _ in range(4):
             socket.send_json({"tasks": ["mask"]})
-            time.sleep(0.1)
+            time.sleep(0.2)
         assert socket.receive_json()["problem"]["detail"] == "no frame came in time"
-        assert time.monotonic() - began < 0.85
+        assert time.monotonic() - began < 1.6
 
 
 def test_an_unforeseen_error_is_told_and_logged_without_its_text(
