@@ -33,9 +33,10 @@ def watch_frames(
         SettingsError: the model finds no faces.
     """
     watch = Watch()
+    most = faces if film is None else _EVERY
     try:
         for frame in frames:
-            found = predictor.frame_faces(frame.image, _EVERY)[0]
+            found = predictor.frame_faces(frame.image, most)[0]
             followed = found[:faces]
             answers = predictor.answer_frames([""] * len(followed), followed)
             for one in watch.see(answers, frame.seconds):
