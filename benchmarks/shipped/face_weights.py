@@ -138,6 +138,22 @@ def read_faces(folder: Path) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(colours.transpose(0, 3, 1, 2)))
 
 
+def make_face_weights(graph: Path, photos: Path, out: Path) -> None:
+    """Write the weights of a graph file by timm's names; `photos` is a folder of faces.
+
+    Raises:
+        ValueError: the graph is of another network.
+    """
+    network: Any = timm.create_model("mobilenetv1_100", num_classes=0)
+    try:
+        weights = timm_weights(read_graph(graph))
+    except KeyError as error:
+        raise ValueError(f"{graph} is not of HSE FaceRes: it has no {error}") from error
+    network.load_state_dict(weights, strict=False)
+    give_statistics(network, read_faces(photos))
+    save_file(network.state_dict(), out)
+
+
 def main() -> None:
     """Write the weights."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -145,12 +161,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    network: Any = timm.create_model("mobilenetv1_100", num_classes=0)
-    problems = network.load_state_dict(timm_weights(read_graph(options.graph)), strict=False)
-    if problems.unexpected_keys:
-        parser.error(f"{options.graph}: not the network expected: {problems.unexpected_keys}")
-    give_statistics(network, read_faces(options.photos))
-    save_file(network.state_dict(), options.out)
+    make_face_weights(options.graph, options.photos, options.out)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from maskwise.cli.audit import audit
 from maskwise.cli.derived import background, multiply
 from maskwise.cli.faces import crop, mask
 from maskwise.cli.folds import check, split
@@ -151,6 +152,7 @@ app.command()(crop)
 app.command()(background)
 app.command()(mask)
 app.command()(multiply)
+app.command()(audit)
 
 
 @app.command()

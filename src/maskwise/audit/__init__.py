@@ -1,0 +1,1 @@
+"""The label audit: what looks wrong in photos and labels, and what would mend it."""

@@ -1,0 +1,105 @@
+"""What the audit finds: kinds, scores, reasons, and the changes that would mend it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from maskwise.storage import replacing
+
+KINDS: Final[dict[str, str]] = {
+    "unreadable": "the file is missing, damaged or no photo",
+    "blank": "one colour from edge to edge",
+    "duplicate": "the same file twice",
+    "twin": "two photos that nearly equal each other",
+    "swap": "photos of a person whose mask labels changed places",
+    "mask": "a mask label that a model does not believe",
+    "gender": "a gender that a model does not believe, over all photos of the person",
+    "age_group": "an age group that a model does not believe, over all photos of the person",
+    "inconsistent": "photos of a person that disagree about gender or age",
+    "boundary": "an age beside a boundary, and a face that looks like the other side",
+    "no_face": "no face was found",
+    "several_faces": "several faces, none of them named by a box",
+    "blurred": "much less sharp than the set",
+    "dark": "hardly any light",
+    "bright": "hardly anything but light",
+    "odd_size": "very small, or very long",
+}
+"""Kinds of findings and what they mean."""
+DELETE: Final = "photo"
+"""The field whose change to nothing takes a photo out of the manifest."""
+
+
+@dataclass(frozen=True)
+class Fix:
+    """A change of one field of one row; an empty `value` of `DELETE` takes the row out."""
+
+    row: int
+    field: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that looks wrong."""
+
+    kind: str
+    """One of `KINDS`."""
+    rows: tuple[int, ...]
+    """Of the manifest, the one to look at first; at least one."""
+    score: float
+    """From 0 to 1: how sure it is. Of labels, how unlikely they are to the model."""
+    reason: str
+    fixes: tuple[Fix, ...] = ()
+    """What would mend it, all together; empty where a person must see."""
+
+
+def ordered(findings: Sequence[Finding]) -> list[Finding]:
+    """Return findings, the surest first."""
+    place = {kind: number for number, kind in enumerate(KINDS)}
+    return sorted(findings, key=lambda found: (-found.score, place[found.kind], found.rows))
+
+
+def findings_table(frame: pl.DataFrame, findings: Sequence[Finding]) -> pl.DataFrame:
+    """Return one row for each change that a finding asks for, one for a finding without any.
+
+    `finding` counts from 1; `from` is what the manifest says now; `others` are the other photos
+    that a finding is about.
+    """
+    lines = []
+    for number, found in enumerate(findings, start=1):
+        others = " ".join(frame["photo"][row] for row in found.rows[1:])
+        about = {"finding": number, "kind": found.kind, "score": round(found.score, 4)}
+        for fix in found.fixes or (Fix(found.rows[0], "", ""),):
+            lines.append(
+                about
+                | {name: frame[name][fix.row] for name in ("photo", "box", "person")}
+                | {"field": fix.field, "from": _value(frame, fix), "to": fix.value}
+                | {"reason": found.reason, "others": others}
+            )
+    return pl.DataFrame(lines, schema=_COLUMNS)
+
+
+_COLUMNS: Final = {
+    "finding": pl.Int64, "kind": pl.String, "score": pl.Float64, "photo": pl.String,
+    "box": pl.String, "person": pl.String, "field": pl.String, "from": pl.String, "to": pl.String,
+    "reason": pl.String, "others": pl.String,
+}  # fmt: skip
+
+
+def write_findings(path: Path, frame: pl.DataFrame, findings: Sequence[Finding]) -> None:
+    """Write `findings_table` as CSV.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    with replacing(path) as temporary:
+        findings_table(frame, findings).write_csv(temporary)
+
+
+def _value(frame: pl.DataFrame, fix: Fix) -> str | None:
+    """Return what a row says now; nothing where the finding asks for no change."""
+    value = frame[fix.field][fix.row] if fix.field else None
+    return None if value is None else str(value)
