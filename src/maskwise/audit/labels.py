@@ -179,7 +179,9 @@ def doubted(labels: Rows, found: Values) -> Rows:
         return np.array([], dtype=np.int64)
     inside = np.maximum(found[:, present].astype(np.float64), _LEAST)
     inside /= inside.sum(axis=1, keepdims=True)
-    issues = find_label_issues(np.searchsorted(present, labels), inside, n_jobs=1)
+    issues = find_label_issues(
+        np.searchsorted(present, labels), inside, min_examples_per_class=0, n_jobs=1
+    )
     positions: Rows = np.flatnonzero(issues & (found.argmax(axis=1) != labels))
     return positions
 
