@@ -15,10 +15,10 @@ from commands import invoke, refused
 from conftest import TINY, read_rows, write_set
 from maskwise.cli import app
 from maskwise.config import LabelSettings
-from maskwise.data.manifest import read_manifest
+from maskwise.data.manifest import photo_ids, read_manifest
 from maskwise.data.targets import class_codes, task_codes
 from maskwise.errors import RunError
-from maskwise.evaluation.tables import CLASS_COLUMNS, photo_ids, read_probabilities
+from maskwise.evaluation.tables import CLASS_COLUMNS, read_probabilities
 from maskwise.models.ensemble import load_classifier
 
 

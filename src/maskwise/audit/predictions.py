@@ -9,9 +9,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from maskwise.config import CacheSettings
+from maskwise.data.manifest import photo_ids
 from maskwise.errors import RunError
 from maskwise.evaluation.evaluate import answer_rows
-from maskwise.evaluation.tables import photo_ids, read_probabilities
+from maskwise.evaluation.tables import read_probabilities
 from maskwise.labels import TASKS
 from maskwise.models.classifier import Classifier
 from maskwise.models.probabilities import Tasks

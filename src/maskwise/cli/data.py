@@ -9,6 +9,7 @@ import typer
 from maskwise.cli.audit import audit
 from maskwise.cli.derived import background, multiply
 from maskwise.cli.faces import crop, mask
+from maskwise.cli.fix import fix
 from maskwise.cli.folds import check, split
 from maskwise.cli.output import (
     AsJson,
@@ -153,6 +154,7 @@ app.command()(background)
 app.command()(mask)
 app.command()(multiply)
 app.command()(audit)
+app.command()(fix)
 
 
 @app.command()

@@ -126,6 +126,16 @@ def write_manifest(frame: pl.DataFrame, path: Path) -> None:
         temporary.write_bytes(content.getvalue())
 
 
+def photo_id(photo: str, box: str | None) -> str:
+    """Return what tells a face of a manifest from others."""
+    return f"{photo} [{box}]" if box else photo
+
+
+def photo_ids(frame: pl.DataFrame) -> list[str]:
+    """Return what tells each row of a manifest from others."""
+    return [photo_id(photo, box) for photo, box in frame.select("photo", "box").iter_rows()]
+
+
 def merge_manifests(
     frames: Sequence[pl.DataFrame], same_people: bool = False, prefix_people: bool = False
 ) -> pl.DataFrame:

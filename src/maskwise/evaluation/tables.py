@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from maskwise.data.columns import read_rows
+from maskwise.data.manifest import photo_id
 from maskwise.errors import ManifestError, listed
 from maskwise.labels import NUM_CLASSES, TASKS, UNKNOWN
 from maskwise.models.probabilities import Probabilities
@@ -88,16 +89,6 @@ def _answers(rows: Sequence[tuple[int, dict[str, str]]]) -> NDArray[np.int64]:
 def parse_class(text: str | None) -> int:
     """Return the class 0..17 that a cell holds, `UNKNOWN` where it holds none."""
     return _CLASSES.get((text or "").strip(), UNKNOWN)
-
-
-def photo_id(photo: str, box: str | None) -> str:
-    """Return what tells a face of a manifest from others."""
-    return f"{photo} [{box}]" if box else photo
-
-
-def photo_ids(frame: pl.DataFrame) -> list[str]:
-    """Return what tells each row of a manifest from others."""
-    return [photo_id(photo, box) for photo, box in frame.select("photo", "box").iter_rows()]
 
 
 def _number(text: str) -> float:

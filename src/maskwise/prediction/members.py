@@ -10,10 +10,11 @@ import polars as pl
 
 from maskwise.config import CacheSettings, LabelSettings
 from maskwise.data.inputs import choose_fold, labelled_manifest
+from maskwise.data.manifest import photo_ids
 from maskwise.data.targets import answered_codes
 from maskwise.errors import ManifestError, MaskwiseError, RunError, SettingsError, listed
 from maskwise.evaluation.evaluate import answer_rows
-from maskwise.evaluation.tables import ProbabilityTable, photo_ids, read_probabilities
+from maskwise.evaluation.tables import ProbabilityTable, read_probabilities
 from maskwise.labels import TASK_BOUNDARIES, TASKS
 from maskwise.models.classifier import Classifier
 from maskwise.models.ensemble import check_members, load_classifier

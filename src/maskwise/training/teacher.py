@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskwise.config import Settings
+from maskwise.data.manifest import photo_ids
 from maskwise.data.soft import soft_labels
 from maskwise.errors import ManifestError, SettingsError
 from maskwise.evaluation.evaluate import answer_rows
-from maskwise.evaluation.tables import photo_ids, read_probabilities, write_probabilities
+from maskwise.evaluation.tables import read_probabilities, write_probabilities
 from maskwise.labels import NUM_CLASSES
 from maskwise.models.loading import open_classifier
 from maskwise.training.observer import Observer

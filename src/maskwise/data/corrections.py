@@ -1,0 +1,186 @@
+"""Corrections of a manifest: a list of changes that can be read, kept, and applied again.
+
+======== =====================================================================
+column   meaning
+======== =====================================================================
+id       the photo as the manifest names it, ' [left top right bottom]' after it for a box
+field    mask, gender, age, age_group, person; photo, to nothing, takes the row out
+from     what the manifest says before; empty for nothing
+to       what it says afterwards; empty for nothing
+who      whose decision it is
+when     its time, ISO 8601
+======== =====================================================================
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from maskwise.data.checks import row_problems, whole_ages
+from maskwise.data.columns import read_rows
+from maskwise.data.manifest import fill_age_groups, photo_id, photo_ids
+from maskwise.errors import ManifestError, listed
+from maskwise.storage import replacing
+
+COLUMNS: Final = ("id", "field", "from", "to", "who", "when")
+FIELDS: Final = ("mask", "gender", "age", "age_group", "person", "photo")
+DELETED: Final = "photo"
+"""The field whose change to nothing takes a row out."""
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A change of one field of one row."""
+
+    id: str
+    field: str
+    before: str
+    """What the manifest says; empty for nothing. Of `DELETED` the photo, or empty."""
+    after: str
+    who: str = ""
+    when: str = ""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What became of a list of corrections."""
+
+    frame: pl.DataFrame
+    changed: int
+    """Rows of which a field changed."""
+    removed: int
+    """Rows taken out."""
+    refused: list[str]
+    """What did not match, where that is allowed."""
+
+
+def read_corrections(path: Path) -> list[Correction]:
+    """Read a CSV file of corrections; `who` and `when` may be missing.
+
+    Raises:
+        ManifestError: the file cannot be read, or columns or values are wrong; all at once.
+    """
+    rows = read_rows(path)
+    missing = [name for name in COLUMNS[:4] if rows and name not in rows[0][1]]
+    if missing:
+        raise ManifestError(
+            f"{path}: expected the columns {', '.join(COLUMNS)}; missing {', '.join(missing)}"
+        )
+    problems = [f"row {line}: {problem}" for line, row in rows for problem in _row_problems(row)]
+    if problems:
+        raise ManifestError(f"{path}: {len(problems)} problem(s):\n{listed(problems)}")
+    return [Correction(*((row.get(name) or "").strip() for name in COLUMNS)) for _, row in rows]
+
+
+def _row_problems(row: dict[str, str]) -> Iterator[str]:
+    if not row["id"].strip():
+        yield "id is empty"
+    field, after = row["field"].strip(), row["to"].strip()
+    if field not in FIELDS:
+        yield f"field is {field!r}; expected {', '.join(FIELDS)}"
+    if field == DELETED and after:
+        yield f"a photo is taken out by an empty 'to', which says {after!r}"
+    if field == "person" and not after:
+        yield "a person cannot become nobody"
+
+
+def write_corrections(path: Path, corrections: Sequence[Correction]) -> None:
+    """Write corrections as CSV.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    rows = [(c.id, c.field, c.before, c.after, c.who, c.when) for c in corrections]
+    table = pl.DataFrame(rows, schema=dict.fromkeys(COLUMNS, pl.String), orient="row")
+    with replacing(path) as temporary:
+        table.write_csv(temporary)
+
+
+def apply_corrections(
+    frame: pl.DataFrame, corrections: Sequence[Correction], folder: Path, partly: bool = False
+) -> Applied:
+    """Return the manifest with the corrections made.
+
+    `frame` has absolute paths; relative ids begin at `folder`. With `partly`, corrections that do
+    not match are left out and told; those of one row are made together or not at all.
+
+    Raises:
+        ManifestError: corrections do not match the manifest, disagree, or leave it wrong.
+    """
+    rows = {name: row for row, name in enumerate(photo_ids(frame))}
+    wanted: dict[int, dict[str, Correction]] = {}
+    problems: dict[int, list[str]] = {}
+    unknown = []
+    for correction in corrections:
+        row = rows.get(os.path.abspath(folder / correction.id))  # noqa: PTH100 # links stay
+        if row is None:
+            unknown.append(f"{correction.id}: no such photo in the manifest")
+            continue
+        problem = _mismatch(frame, row, correction, wanted.get(row, {}))
+        if problem:
+            problems.setdefault(row, []).append(f"{correction.id}: {problem}")
+        else:
+            wanted.setdefault(row, {})[correction.field] = correction
+    told = [*unknown, *(text for several in problems.values() for text in several)]
+    if told and not partly:
+        raise ManifestError(
+            f"{len(told)} correction(s) do not match the manifest; nothing was changed. Correct "
+            f"the list, or leave these out with --partly:\n{listed(told)}"
+        )
+    return _made(frame, {row: each for row, each in wanted.items() if row not in problems}, told)
+
+
+def _mismatch(
+    frame: pl.DataFrame, row: int, correction: Correction, others: dict[str, Correction]
+) -> str:
+    """Return why a correction cannot be made; empty if it can."""
+    other = others.get(correction.field)
+    if other and other.after != correction.after:
+        who = " and ".join(each.who or "somebody" for each in (other, correction))
+        return f"{who} disagree: {correction.field} {other.after!r} and {correction.after!r}"
+    if correction.field == DELETED:
+        return ""
+    now = frame[correction.field][row]
+    said = "" if now is None else str(now)
+    if said != correction.before:
+        return f"{correction.field} is {said!r} now; expected {correction.before!r}"
+    return ""
+
+
+def _made(
+    frame: pl.DataFrame, wanted: dict[int, dict[str, Correction]], refused: list[str]
+) -> Applied:
+    """Make corrections, and check what they leave."""
+    text = frame.with_columns(pl.col("age").cast(pl.String))
+    wanted = {row: _with_group(each) for row, each in wanted.items()}
+    for field in FIELDS:
+        new = {row: each[field].after or None for row, each in wanted.items() if field in each}
+        if field != DELETED and new:
+            values = [new.get(row, value) for row, value in enumerate(text[field])]
+            text = text.with_columns(pl.Series(field, values, dtype=pl.String))
+    problems = [
+        f"{photo_id(text['photo'][row], text['box'][row])}: {problem}"
+        for row, problem in row_problems(text, check_photos=False)
+        if row in wanted
+    ]
+    if problems:
+        raise ManifestError(
+            f"the corrections would leave {len(problems)} wrong row(s); nothing was changed:\n"
+            f"{listed(problems)}"
+        )
+    removed = {row for row, each in wanted.items() if DELETED in each}
+    kept = [row not in removed for row in range(len(text))]
+    result = fill_age_groups(text.with_columns(age=whole_ages(text["age"])).filter(kept))
+    return Applied(result, len(wanted.keys() - removed), len(removed), refused)
+
+
+def _with_group(changes: dict[str, Correction]) -> dict[str, Correction]:
+    """Return the changes of a row; where years are new, the age group follows from them."""
+    age = changes.get("age")
+    if age is None or not age.after or "age_group" in changes:
+        return changes
+    return changes | {"age_group": replace(age, field="age_group", after="")}
