@@ -1,0 +1,1 @@
+"""The labelling page: a person decides what the audit proposes; every decision is kept."""

@@ -1,0 +1,55 @@
+"""From decisions to a corrected manifest and a list of corrections."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from maskwise.data.corrections import DELETED, Correction
+from maskwise.labeling.records import FIELDS
+from maskwise.labeling.store import Store
+
+_DECIDED: Final = ("done", "deleted")
+
+
+def corrections(store: Store) -> list[Correction]:
+    """Return what settled decisions change in the manifest: the last one of each label.
+
+    Labels that are wrong without a better one, put off or disputed change nothing.
+
+    Raises:
+        StorageError: the file is locked or damaged.
+    """
+    found = []
+    with store.reading() as connection:
+        rows = connection.execute(
+            "SELECT * FROM photos WHERE gone = 0 AND state IN (?, ?) ORDER BY id", _DECIDED
+        ).fetchall()
+        for row in rows:
+            last = connection.execute(
+                "SELECT who, at, changes FROM events WHERE photo = ? ORDER BY id DESC", (row["id"],)
+            ).fetchall()
+            if row["state"] == "deleted":
+                who, when = _decider(last, "state")
+                found.append(Correction(row["name"], DELETED, row["path"], "", who, when))
+                continue
+            for name in FIELDS:
+                before, after = row[f"old_{name}"], row[name]
+                if before != after:
+                    who, when = _decider(last, name)
+                    found.append(
+                        Correction(row["name"], name, _text(before), _text(after), who, when)
+                    )
+    return found
+
+
+def _decider(events: Sequence[sqlite3.Row], name: str) -> tuple[str, str]:
+    """Return who changed something last, and when."""
+    return next(
+        ((event["who"], event["at"]) for event in events if name in json.loads(event["changes"])),
+        ("", ""),
+    )
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)

@@ -1,0 +1,202 @@
+"""Which photo comes next, and what is shown with it."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from maskwise.labeling.records import FIELDS, Filters, WrongDecisionError
+from maskwise.labeling.schema import STATES
+from maskwise.labeling.store import Store
+from maskwise.labels import TASKS
+
+HELD: Final = 120.0
+"""Seconds that a photo is kept for who was given it; nobody else is given it meanwhile."""
+_RELATED: Final = 24
+"""Other photos of the person that are shown, at most."""
+_SETTLED: Final = ("done", "deleted")
+_OPEN_TWICE: Final = """
+(state = 'open' OR (state IN ('done', 'deleted') AND
+(SELECT COUNT(DISTINCT who) FROM events WHERE photo = photos.id) = 1 AND
+NOT EXISTS (SELECT 1 FROM events WHERE photo = photos.id AND who = ?)))
+"""
+
+
+def next_photos(
+    store: Store,
+    who: str,
+    filters: Filters,
+    after: tuple[float, int] | None = None,
+    count: int = 1,
+    twice: bool = False,
+) -> list[dict[str, Any]]:
+    """Return photos in order of score, with what is shown of them, and hold them for a person.
+
+    `after` is score and id of the photo before; photos that somebody else is looking at are passed
+    over. With `twice`, photos that one other person has settled are given too, as if nobody had.
+
+    Raises:
+        WrongDecisionError: there is no such filter.
+        StorageError: the file is locked or damaged.
+    """
+    rules, values = _rules(filters, who, twice)
+    now = time.time()
+    rules.append("NOT EXISTS (SELECT 1 FROM holds WHERE holds.photo = photos.id "
+                 "AND holds.who <> ? AND holds.until > ?)")  # fmt: skip
+    values += [who, now]
+    if after:
+        rules.append("(score < ? OR (score = ? AND id > ?))")
+        values += [after[0], after[0], after[1]]
+    with store.writing() as connection:
+        rows = connection.execute(
+            f"SELECT * FROM photos WHERE {' AND '.join(rules)} "  # noqa: S608 # rules of our own
+            "ORDER BY score DESC, id LIMIT ?",
+            (*values, count),
+        ).fetchall()
+        holds = [(row["id"], who, now + HELD) for row in rows]
+        connection.executemany("INSERT OR REPLACE INTO holds VALUES (?, ?, ?)", holds)
+        return [_shown(connection, row, who, twice) for row in rows]
+
+
+def photo_detail(store: Store, number: int, who: str, twice: bool = False) -> dict[str, Any]:
+    """Return what is shown of a photo.
+
+    Raises:
+        WrongDecisionError: there is no such photo.
+        StorageError: the file is locked or damaged.
+    """
+    with store.reading() as connection:
+        row = connection.execute("SELECT * FROM photos WHERE id = ?", (number,)).fetchone()
+        if row is None:
+            raise WrongDecisionError(f"there is no photo {number}")
+        return _shown(connection, row, who, twice)
+
+
+def count_photos(store: Store, who: str, filters: Filters, twice: bool = False) -> int:
+    """Return how many photos a filter leaves.
+
+    Raises:
+        WrongDecisionError: there is no such filter.
+        StorageError: the file is locked or damaged.
+    """
+    rules, values = _rules(filters, who, twice)
+    with store.reading() as connection:
+        found = connection.execute(
+            f"SELECT COUNT(*) FROM photos WHERE {' AND '.join(rules)}",  # noqa: S608
+            values,
+        ).fetchone()
+        return int(found[0])
+
+
+def photo_place(store: Store, number: int) -> tuple[str, str | None]:
+    """Return a photo's file and box.
+
+    Raises:
+        WrongDecisionError: there is no such photo.
+        StorageError: the file is locked or damaged.
+    """
+    with store.reading() as connection:
+        row = connection.execute("SELECT path, box FROM photos WHERE id = ?", (number,)).fetchone()
+    if row is None:
+        raise WrongDecisionError(f"there is no photo {number}")
+    return row["path"], row["box"]
+
+
+def _rules(filters: Filters, who: str, twice: bool) -> tuple[list[str], list[Any]]:
+    """Return SQL conditions and their values."""
+    rules: list[str] = ["gone = 0"]
+    values: list[Any] = []
+    if filters.state not in ("all", *STATES):
+        raise WrongDecisionError(f"no state {filters.state!r}; expected all, {', '.join(STATES)}")
+    if filters.state == "open" and twice:
+        rules.append(_OPEN_TWICE)
+        values.append(who)
+    elif filters.state != "all":
+        rules.append("state = ?")
+        values.append(filters.state)
+    if filters.kind:
+        rules.append(
+            "id IN (SELECT photo FROM finding_photos JOIN findings ON finding = findings.id "
+            "WHERE kind = ?)"
+        )
+        values.append(filters.kind)
+    if filters.task:
+        if filters.task not in TASKS:
+            raise WrongDecisionError(f"no task {filters.task!r}; expected {', '.join(TASKS)}")
+        rules.append(f"COALESCE({filters.task}, '') = ?")
+        values.append(filters.word)
+    if filters.person:
+        rules.append("person = ?")
+        values.append(filters.person)
+    if filters.found:
+        rules.append("kind IS NOT NULL")
+    return rules, values
+
+
+def _shown(
+    connection: sqlite3.Connection, row: sqlite3.Row, who: str, twice: bool
+) -> dict[str, Any]:
+    """Return a photo with its findings, the person's other photos and what was decided."""
+    blind = twice and _settled_by_others(connection, row, who)
+    related = connection.execute(
+        "SELECT * FROM photos WHERE person = ? AND id <> ? AND gone = 0 ORDER BY id LIMIT ?",
+        (row["person"], row["id"], _RELATED),
+    ).fetchall()
+    return _plain(row, blind) | {
+        "findings": _findings(connection, row["id"]),
+        "related": [_plain(other, blind) for other in related],
+        "history": [] if blind else _history(connection, row["id"]),
+    }
+
+
+def _settled_by_others(connection: sqlite3.Connection, row: sqlite3.Row, who: str) -> bool:
+    if row["state"] not in _SETTLED:
+        return False
+    found = connection.execute(
+        "SELECT 1 FROM events WHERE photo = ? AND who = ?", (row["id"], who)
+    ).fetchone()
+    return found is None
+
+
+def _plain(row: sqlite3.Row, blind: bool) -> dict[str, Any]:
+    """Return a photo's labels and state; blind, as if nobody had decided."""
+    labels = {name: row[f"old_{name}" if blind else name] for name in FIELDS}
+    return {
+        "id": row["id"],
+        "name": row["name"],
+        "person": row["person"],
+        "version": row["version"],
+        "score": row["score"],
+        "kind": row["kind"],
+        "state": "open" if blind else row["state"],
+        "labels": labels,
+        "old": {name: row[f"old_{name}"] for name in FIELDS},
+    }
+
+
+def _findings(connection: sqlite3.Connection, number: int) -> list[dict[str, Any]]:
+    rows = connection.execute(
+        "SELECT findings.*, fixes FROM finding_photos JOIN findings ON finding = findings.id "
+        "WHERE photo = ? ORDER BY score DESC",
+        (number,),
+    ).fetchall()
+    return [
+        {"kind": row["kind"], "score": row["score"], "reason": row["reason"],
+         "fixes": json.loads(row["fixes"]), "others": _others(connection, row["id"], number)}
+        for row in rows
+    ]  # fmt: skip
+
+
+def _others(connection: sqlite3.Connection, finding: int, number: int) -> Sequence[int]:
+    rows = connection.execute(
+        "SELECT photo FROM finding_photos WHERE finding = ? AND photo <> ?", (finding, number)
+    ).fetchall()
+    return [row["photo"] for row in rows]
+
+
+def _history(connection: sqlite3.Connection, number: int) -> list[dict[str, Any]]:
+    rows = connection.execute(
+        "SELECT who, at, action, changes FROM events WHERE photo = ? ORDER BY id", (number,)
+    ).fetchall()
+    return [dict(row) | {"changes": json.loads(row["changes"])} for row in rows]

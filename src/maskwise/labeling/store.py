@@ -1,0 +1,194 @@
+"""Opens a labelling database for a manifest, and follows the manifest where it was edited."""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import polars as pl
+
+from maskwise.audit.findings import Finding
+from maskwise.data.manifest import photo_ids
+from maskwise.labeling.records import FIELDS
+from maskwise.labeling.schema import connect, database_error
+
+_ABOUT: Final = ("path", "box", "person", "source", "fold")
+_OLD: Final = tuple(f"old_{name}" for name in FIELDS)
+
+
+@dataclass
+class Followed:
+    """How a manifest differs from what the database knew of it."""
+
+    added: int = 0
+    gone: int = 0
+    """Photos that are in the database only; what was decided about them is kept."""
+    edited: int = 0
+    """Photos whose labels the manifest changed, and about which nobody had decided."""
+    disputed: list[str] = field(default_factory=list)
+    """Photos that the manifest changed in another way than people did."""
+
+
+class Store:
+    """A labelling database; one lock lets its threads use it by turns."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, or make it.
+
+        Raises:
+            StorageError: it cannot be opened, is locked, damaged or of another version.
+        """
+        self.path = path
+        self.lock = threading.RLock()
+        self.connection = connect(path)
+
+    def __enter__(self) -> Self:
+        """Return this."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        with self.lock:
+            self.connection.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection in a transaction: all of a block is on the disk, or nothing.
+
+        Raises:
+            StorageError: the file is locked, damaged or cannot be written.
+        """
+        with self.lock, self._errors():
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.connection
+            except BaseException:
+                self.connection.execute("ROLLBACK")
+                raise
+            self.connection.execute("COMMIT")
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection to read from.
+
+        Raises:
+            StorageError: the file is locked or damaged.
+        """
+        with self.lock, self._errors():
+            yield self.connection
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise database_error(self.path, error) from error
+
+    def follow(self, frame: pl.DataFrame) -> Followed:
+        """Take in a manifest with absolute paths: new photos, and labels that it changed.
+
+        Raises:
+            StorageError: the file is locked, damaged or cannot be written.
+        """
+        followed = Followed()
+        with self.writing() as connection:
+            known = {row["name"]: row for row in connection.execute("SELECT * FROM photos")}
+            names = photo_ids(frame)
+            for name, row in zip(names, frame.iter_rows(named=True), strict=True):
+                labels = [row[each] for each in FIELDS]
+                about = [row["photo"], *(row[each] for each in _ABOUT[1:])]
+                if name not in known:
+                    _add(connection, name, about, labels)
+                    followed.added += 1
+                else:
+                    _renew(connection, known[name], about, labels, followed)
+            followed.gone = _mark_gone(connection, names, known)
+        return followed
+
+    def propose(self, frame: pl.DataFrame, findings: Sequence[Finding]) -> None:
+        """Replace what was proposed by the findings of an audit of this manifest.
+
+        Raises:
+            StorageError: the file is locked, damaged or cannot be written.
+        """
+        names = photo_ids(frame)
+        with self.writing() as connection:
+            for table in ("finding_photos", "findings"):
+                connection.execute(f"DELETE FROM {table}")  # noqa: S608 # names of our own
+            ids = dict(connection.execute("SELECT name, id FROM photos").fetchall())
+            for number, found in enumerate(findings, start=1):
+                connection.execute(
+                    "INSERT INTO findings VALUES (?, ?, ?, ?)",
+                    (number, found.kind, found.score, found.reason),
+                )
+                for row in dict.fromkeys(found.rows):
+                    fixes = {fix.field: fix.value for fix in found.fixes if fix.row == row}
+                    connection.execute(
+                        "INSERT INTO finding_photos VALUES (?, ?, ?)",
+                        (number, ids[names[row]], json.dumps(fixes)),
+                    )
+            connection.execute(_SCORES)
+
+
+_SCORES: Final = """
+UPDATE photos SET (score, kind) = (
+    SELECT COALESCE(MAX(findings.score), 0), findings.kind FROM finding_photos
+    JOIN findings ON findings.id = finding_photos.finding WHERE finding_photos.photo = photos.id
+)
+"""
+
+
+def _add(
+    connection: sqlite3.Connection, name: str, about: Sequence[object], labels: Sequence[object]
+) -> None:
+    columns = ("name", *_ABOUT, *_OLD, *FIELDS)
+    places = ", ".join("?" * len(columns))
+    connection.execute(
+        f"INSERT INTO photos ({', '.join(columns)}) VALUES ({places})",  # noqa: S608
+        (name, *about, *labels, *labels),
+    )
+
+
+def _renew(
+    connection: sqlite3.Connection,
+    known: sqlite3.Row,
+    about: Sequence[object],
+    labels: Sequence[object],
+    followed: Followed,
+) -> None:
+    """Take in what the manifest says now of a photo that is known."""
+    changed = [known[name] for name in _OLD] != list(labels)
+    same_place = not known["gone"] and [known[name] for name in _ABOUT] == list(about)
+    if not changed and same_place:
+        return
+    values: dict[str, object] = dict(zip(_ABOUT, about, strict=True)) | {"gone": 0}
+    values |= dict(zip(_OLD, labels, strict=True))
+    if changed and not known["version"]:
+        values |= dict(zip(FIELDS, labels, strict=True))
+        followed.edited += 1
+    elif changed and [known[name] for name in FIELDS] != list(labels):
+        values["state"] = "disputed"
+        followed.disputed.append(known["name"])
+    settings = ", ".join(f"{name} = ?" for name in values)
+    connection.execute(
+        f"UPDATE photos SET {settings} WHERE id = ?",  # noqa: S608 # names of our own
+        (*values.values(), known["id"]),
+    )
+
+
+def _mark_gone(
+    connection: sqlite3.Connection, names: Sequence[str], known: dict[str, sqlite3.Row]
+) -> int:
+    gone = [(known[name]["id"],) for name in known.keys() - set(names)]
+    connection.executemany("UPDATE photos SET gone = 1 WHERE id = ?", gone)
+    return len(gone)
