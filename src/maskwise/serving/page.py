@@ -27,10 +27,10 @@ class _Static(StaticFiles):
         return response
 
 
-def add_page(app: FastAPI) -> None:
-    """Add the page at / and its files to an application."""
-    app.mount("/static", _Static(directory=_FOLDER), name="static")
+def add_page(app: FastAPI, folder: Path = _FOLDER) -> None:
+    """Add the page at / and its files, those of a folder, to an application."""
+    app.mount("/static", _Static(directory=folder), name="static")
 
     @app.get("/", include_in_schema=False)
     async def page() -> Any:
-        return FileResponse(_FOLDER / "index.html", headers=_HEADERS)
+        return FileResponse(folder / "index.html", headers=_HEADERS)
