@@ -7,6 +7,9 @@ from typing import Final
 
 import polars as pl
 
+from maskwise.data.columns import read_rows
+from maskwise.data.manifest import photo_id, photo_ids
+from maskwise.errors import ManifestError
 from maskwise.storage import replacing
 
 KINDS: Final[dict[str, str]] = {
@@ -62,31 +65,35 @@ def ordered(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda found: (-found.score, place[found.kind], found.rows))
 
 
-def findings_table(frame: pl.DataFrame, findings: Sequence[Finding]) -> pl.DataFrame:
-    """Return one row for each change that a finding asks for, one for a finding without any.
-
-    `finding` counts from 1; `from` is what the manifest says now; `others` are the other photos
-    that a finding is about.
-    """
-    lines = []
-    for number, found in enumerate(findings, start=1):
-        others = " ".join(frame["photo"][row] for row in found.rows[1:])
-        about = {"finding": number, "kind": found.kind, "score": round(found.score, 4)}
-        for fix in found.fixes or (Fix(found.rows[0], "", ""),):
-            lines.append(
-                about
-                | {name: frame[name][fix.row] for name in ("photo", "box", "person")}
-                | {"field": fix.field, "from": _value(frame, fix), "to": fix.value}
-                | {"reason": found.reason, "others": others}
-            )
-    return pl.DataFrame(lines, schema=_COLUMNS)
-
-
 _COLUMNS: Final = {
     "finding": pl.Int64, "kind": pl.String, "score": pl.Float64, "photo": pl.String,
     "box": pl.String, "person": pl.String, "field": pl.String, "from": pl.String, "to": pl.String,
-    "reason": pl.String, "others": pl.String,
+    "reason": pl.String,
 }  # fmt: skip
+
+
+def findings_table(frame: pl.DataFrame, findings: Sequence[Finding]) -> pl.DataFrame:
+    """Return a row for each change that a finding asks for, and for its photos without any.
+
+    `finding` counts from 1; `from` is what the manifest says now.
+    """
+    lines = []
+    for number, found in enumerate(findings, start=1):
+        about = {"finding": number, "kind": found.kind, "score": round(found.score, 6)}
+        for row in found.rows:
+            fixes = [fix for fix in found.fixes if fix.row == row] or [Fix(row, "", "")]
+            names = {name: frame[name][row] for name in ("photo", "box", "person")}
+            lines += [
+                about | names | {"field": fix.field, "from": _value(frame, fix), "to": fix.value}
+                | {"reason": found.reason} for fix in fixes
+            ]  # fmt: skip
+    return pl.DataFrame(lines, schema=_COLUMNS)
+
+
+def _value(frame: pl.DataFrame, fix: Fix) -> str | None:
+    """Return what a row says now; nothing where the finding asks for no change."""
+    value = frame[fix.field][fix.row] if fix.field else None
+    return None if value is None else str(value)
 
 
 def write_findings(path: Path, frame: pl.DataFrame, findings: Sequence[Finding]) -> None:
@@ -99,7 +106,38 @@ def write_findings(path: Path, frame: pl.DataFrame, findings: Sequence[Finding])
         findings_table(frame, findings).write_csv(temporary)
 
 
-def _value(frame: pl.DataFrame, fix: Fix) -> str | None:
-    """Return what a row says now; nothing where the finding asks for no change."""
-    value = frame[fix.field][fix.row] if fix.field else None
-    return None if value is None else str(value)
+def read_findings(path: Path, frame: pl.DataFrame) -> list[Finding]:
+    """Read findings about the rows of a manifest; those of photos that left it are left out.
+
+    Raises:
+        ManifestError: the file cannot be read, or is no list of findings.
+    """
+    rows = {name: row for row, name in enumerate(photo_ids(frame))}
+    grouped: dict[str, list[dict[str, str]]] = {}
+    for line, row in read_rows(path):
+        missing = [name for name in _COLUMNS if name not in row]
+        if missing or row["kind"] not in KINDS or not _is_share(row["score"]):
+            raise ManifestError(
+                f"{path}: row {line} is no finding; expected {', '.join(_COLUMNS)}, as maskwise "
+                "data audit writes them"
+            )
+        grouped.setdefault(row["finding"], []).append(row)
+    findings = []
+    for lines in grouped.values():
+        named = [(rows.get(photo_id(line["photo"], line["box"] or None)), line) for line in lines]
+        known = [(row, line) for row, line in named if row is not None]
+        if len(known) == len(lines):
+            fixes = [Fix(row, line["field"], line["to"]) for row, line in known if line["field"]]
+            about = lines[0]
+            findings.append(
+                Finding(about["kind"], tuple(dict.fromkeys(row for row, _ in known)),
+                        float(about["score"]), about["reason"], tuple(fixes))
+            )  # fmt: skip
+    return findings
+
+
+def _is_share(text: str) -> bool:
+    try:
+        return 0 <= float(text) <= 1
+    except ValueError:
+        return False

@@ -6,7 +6,7 @@ is of that label on average, so that a model that is too sure, or shy of a rare 
 more than there are faults.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from typing import Final
 
@@ -160,6 +160,23 @@ def _inconsistent(
         yield Finding("inconsistent", (*odd, *rest), 1.0, reason, fixes)
 
 
+def label_issues() -> Callable[..., NDArray[np.bool_]]:
+    """Return cleanlab's function that finds label errors.
+
+    Raises:
+        SettingsError: cleanlab is not installed.
+    """
+    try:
+        from cleanlab.filter import find_label_issues
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"finding wrong labels needs {error.name}: pip install 'maskwise[audit]'; --model none "
+            "looks at photos only"
+        ) from error
+    found: Callable[..., NDArray[np.bool_]] = find_label_issues
+    return found
+
+
 def doubted(labels: Rows, found: Values) -> Rows:
     """Return the positions of labels (N,) that confident learning takes for errors.
 
@@ -168,18 +185,12 @@ def doubted(labels: Rows, found: Values) -> Rows:
     Raises:
         SettingsError: cleanlab is not installed.
     """
-    try:
-        from cleanlab.filter import find_label_issues
-    except ImportError as error:
-        raise SettingsError(
-            "finding wrong labels needs cleanlab: pip install 'maskwise[audit]'; or --model none"
-        ) from error
     present = np.unique(labels)
     if len(present) < 2:
         return np.array([], dtype=np.int64)
     inside = np.maximum(found[:, present].astype(np.float64), _LEAST)
     inside /= inside.sum(axis=1, keepdims=True)
-    issues = find_label_issues(
+    issues = label_issues()(
         np.searchsorted(present, labels), inside, min_examples_per_class=0, n_jobs=1
     )
     positions: Rows = np.flatnonzero(issues & (found.argmax(axis=1) != labels))

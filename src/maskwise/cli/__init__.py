@@ -15,6 +15,7 @@ from maskwise.cli.ensemble import ensemble
 from maskwise.cli.evaluate import evaluate
 from maskwise.cli.explain import explain
 from maskwise.cli.export import export
+from maskwise.cli.label import app as label_app
 from maskwise.cli.predict import predict
 from maskwise.cli.pseudo import pseudo
 from maskwise.cli.queue import queue
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.add_typer(data_app, name="data")
+app.add_typer(label_app, name="label")
 app.command()(train)
 app.command()(evaluate)
 app.command()(predict)

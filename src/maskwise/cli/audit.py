@@ -77,11 +77,14 @@ def _predict(
     model: str | None, folds: bool, frame: "pl.DataFrame", device: str
 ) -> "Predict | None":
     """Return what answers the photos; the model is opened at once, to fail before the work."""
+    from maskwise.audit.labels import label_issues
     from maskwise.audit.predictions import answered_tasks, out_of_fold_tasks
     from maskwise.errors import SettingsError
     from maskwise.models.loading import SHIPPED, open_classifier
     from maskwise.settings import load_settings
 
+    if model != "none":
+        label_issues()  # what is missing is told before the work
     if folds:
         if model in (None, "none"):
             raise SettingsError("--folds takes the answers of a cross-validation: name it, --model")

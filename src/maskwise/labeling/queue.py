@@ -3,7 +3,6 @@
 import json
 import sqlite3
 import time
-from collections.abc import Sequence
 from typing import Any, Final
 
 from maskwise.labeling.records import FIELDS, Filters, WrongDecisionError
@@ -188,11 +187,17 @@ def _findings(connection: sqlite3.Connection, number: int) -> list[dict[str, Any
     ]  # fmt: skip
 
 
-def _others(connection: sqlite3.Connection, finding: int, number: int) -> Sequence[int]:
+def _others(connection: sqlite3.Connection, finding: int, number: int) -> list[dict[str, Any]]:
+    """Return the other photos of a finding, with what it would change in them."""
     rows = connection.execute(
-        "SELECT photo FROM finding_photos WHERE finding = ? AND photo <> ?", (finding, number)
+        "SELECT photo, version, fixes FROM finding_photos JOIN photos ON photo = photos.id "
+        "WHERE finding = ? AND photo <> ? AND gone = 0",
+        (finding, number),
     ).fetchall()
-    return [row["photo"] for row in rows]
+    return [
+        {"id": row["photo"], "version": row["version"], "fixes": json.loads(row["fixes"])}
+        for row in rows
+    ]
 
 
 def _history(connection: sqlite3.Connection, number: int) -> list[dict[str, Any]]:

@@ -1,0 +1,54 @@
+// From what a person pressed to the decisions that are sent.
+
+const TASKS = ["mask", "gender", "age_group"];
+const PERSONAL = ["gender", "age_group", "age"];
+
+function changed(before, after, names) {
+  return Object.fromEntries(names.filter((name) => before[name] !== after[name]).map((name) => [name, after[name]]));
+}
+
+function one(photo, action, labels = {}) {
+  const asked = action === "accept" && Object.keys(labels).length ? "label" : action;
+  return { photo: photo.id, version: photo.version, action: asked, labels: asked === "label" ? labels : {} };
+}
+
+// accept, wrong, skip or delete; `labels` are those on the screen
+export function decisions(photo, action, labels, whole) {
+  const kept = action === "accept";
+  const mine = one(photo, action, kept ? changed(photo.labels, labels, [...TASKS, "age"]) : {});
+  if (!whole) return [mine];
+  const theirs = photo.related.map((other) => one(other, action, kept ? changed(other.labels, labels, PERSONAL) : {}));
+  return [mine, ...theirs];
+}
+
+// what the surest finding with a suggestion would have, in all its photos
+export function suggestion(photo) {
+  const finding = photo.findings.find((each) => Object.keys(each.fixes).length);
+  if (!finding) return null;
+  const others = finding.others.filter((other) => Object.keys(other.fixes).length);
+  return [{ ...photo, fixes: finding.fixes }, ...others].map((each) => {
+    if ("photo" in each.fixes) return one(each, "delete");
+    const labels = Object.fromEntries(Object.entries(each.fixes).map(([name, value]) => [name, value || null]));
+    return one(each, "label", labels);
+  });
+}
+
+export function ofClass(tasks, number) {
+  const parts = [Math.floor(number / 6), Math.floor(number / 3) % 2, number % 3];
+  return Object.fromEntries(TASKS.map((task, place) => [task, tasks[task][parts[place]]]));
+}
+
+const GROUPS = { young: [0, 30], middle: [30, 60], old: [60, 200] };
+
+// an age group that the age contradicts takes the age away; an age brings its group
+export function withLabel(labels, name, value) {
+  const next = { ...labels, [name]: value };
+  if (name === "age" && value !== null) {
+    next.age_group = Object.keys(GROUPS).find((word) => value >= GROUPS[word][0] && value < GROUPS[word][1]);
+  }
+  if (name === "age_group" && next.age !== null) {
+    const [from, to] = GROUPS[value];
+    if (next.age < from || next.age >= to) next.age = null;
+  }
+  return next;
+}

@@ -1,0 +1,59 @@
+// The photos to come: fetched before they are asked for, so that the next one is there at once.
+
+import { get, picture } from "./server.js";
+
+const AHEAD = 6;
+
+export class Queue {
+  constructor(who) {
+    this.who = who;
+    this.filters = {};
+    this.begin({});
+  }
+
+  begin(filters) {
+    this.filters = filters;
+    this.waiting = [];
+    this.cursor = null;
+    this.ended = false;
+    this.filling = null;
+    this.number = (this.number ?? 0) + 1; // answers to what was asked before are too late
+  }
+
+  async next() {
+    if (!this.waiting.length) await this.fill();
+    const photo = this.waiting.shift() ?? null;
+    if (this.waiting.length < AHEAD / 2) void this.fill().catch(() => { /* told when it is needed */ });
+    return photo;
+  }
+
+  fill() {
+    if (this.ended) return Promise.resolve();
+    this.filling ??= this.ask().finally(() => { this.filling = null; });
+    return this.filling;
+  }
+
+  async ask() {
+    const number = this.number;
+    const after = this.cursor ? { after_score: this.cursor.score, after_id: this.cursor.id } : {};
+    const photos = await get("next", { ...this.filters, ...after, who: this.who, count: AHEAD });
+    if (number !== this.number) return;
+    this.ended = photos.length < AHEAD;
+    this.cursor = photos.at(-1) ?? this.cursor;
+    this.waiting.push(...photos);
+    for (const photo of photos) {
+      for (const [each, size] of [[photo, "large"], ...photo.related.map((other) => [other, "small"])]) {
+        new Image().src = picture(each, size);
+      }
+    }
+  }
+
+  // what somebody has changed meanwhile
+  renew(photos) {
+    const state = this.filters.state ?? "open";
+    for (const photo of photos) {
+      const fits = state === "all" || photo.state === state;
+      this.waiting = this.waiting.flatMap((other) => (other.id !== photo.id ? [other] : fits ? [photo] : []));
+    }
+  }
+}
