@@ -48,7 +48,8 @@ def test_what_is_shown_of_a_photo(made: Opened) -> None:
     shown = photo_detail(store, 4, "ann")
     assert shown["name"] == frame["photo"][3]
     assert [(each["kind"], each["fixes"], each["others"]) for each in shown["findings"]] == [
-        ("swap", {"mask": "not_wear"}, [{"id": 6, "version": 0, "fixes": {"mask": "wear"}}]), ("blurred", {}, [])
+        ("swap", {"mask": "not_wear"}, [{"id": 6, "version": 0, "fixes": {"mask": "wear"}}]),
+        ("blurred", {}, []),
     ]  # fmt: skip
     assert shown["labels"] == {"mask": "wear", "gender": "female", "age_group": "young", "age": 22}
     with pytest.raises(WrongDecisionError, match="no photo 99"):

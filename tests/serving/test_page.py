@@ -1,7 +1,5 @@
 """The page in a browser: photos, the camera, the door, for everybody."""
 
-import os
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +8,9 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from browsing import chromium, opened_page
 from commands import wait_for
 from film import door
 from maskwise.serving.keys import add_key
@@ -30,37 +29,20 @@ def running() -> Iterator[Service]:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Chromium with a camera that shows a film of a door."""
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.fail("there is no Chromium to test the page with: make browser installs it")
     film = door(tmp_path_factory.mktemp("film") / "door.mjpeg")
-    options = [
+    with chromium(
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",
         f"--use-file-for-fake-video-capture={film}",
-        "--disable-gpu",
-        *(["--no-sandbox"] if os.geteuid() == 0 else []),
-    ]
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=options)
+    ) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
 def page(browser: Browser, running: Service) -> Iterator[Page]:
     """The page, from which nothing goes elsewhere and in which nothing fails."""
-    with browser.new_context(locale="en-GB", viewport={"width": 1280, "height": 800}) as context:
-        page = context.new_page()
-        errors: list[str] = []
-        asked: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(running.address)
+    with opened_page(browser, running.address) as page:
         yield page
-        assert errors == []
-        elsewhere = [url for url in asked if not url.startswith((running.address, "blob:"))]
-        assert elsewhere == []
 
 
 @pytest.fixture(scope="module")

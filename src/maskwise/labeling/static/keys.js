@@ -3,12 +3,12 @@
 export const LABEL_KEYS = { mask: ["q", "w", "e"], gender: ["a", "s"], age_group: ["z", "x", "c"] };
 
 export const ACTIONS = [
-  { name: "accept", key: "Enter", text: "Save: the labels as shown are right" },
-  { name: "suggest", key: " ", shown: "Space", text: "Save what is suggested" },
-  { name: "wrong", key: "r", text: "Wrong, but what is right must be seen again" },
-  { name: "skip", key: "ArrowRight", shown: "→", text: "Skip: later" },
-  { name: "delete", key: "Delete", text: "Take the photo out" },
-  { name: "undo", key: "u", text: "Take my last decision back" },
+  { name: "accept", key: "Enter", label: "Save", text: "Save: the labels as shown are right" },
+  { name: "suggest", key: " ", shown: "Space", label: "Save suggestion", text: "Save what is suggested, in all photos that it is about" },
+  { name: "wrong", key: "r", label: "Wrong", text: "Wrong, but what is right must be seen again" },
+  { name: "skip", key: "ArrowRight", shown: "→", label: "Skip", text: "Skip: later" },
+  { name: "delete", key: "Delete", shown: "Del", label: "Take out", text: "Take the photo out" },
+  { name: "undo", key: "u", label: "Undo", text: "Take my last decision back" },
 ];
 
 export const OTHERS = [

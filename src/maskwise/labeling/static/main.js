@@ -78,6 +78,8 @@ async function undo() {
   const back = await post("undo", { who });
   byId("saved").textContent = `Taken back: ${back[0].name.split("/").at(-1)}`;
   queue.renew(back);
+  if (photo?.id !== back[0].id) queue.putBack(photo);
+  queue.drop(back[0]);
   show(back[0]);
   left();
 }
@@ -178,6 +180,13 @@ async function begin() {
   left();
 }
 
+async function look(number) {
+  const other = await get(`photos/${number}`, { who });
+  queue.putBack(photo);
+  queue.drop(other);
+  show(other);
+}
+
 let counting = 0;
 async function left() {
   const mine = (counting += 1);
@@ -223,7 +232,7 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest("button, a");
   if (button?.dataset.task) setLabel(button.dataset.task, button.dataset.word);
   else if (button?.dataset.action) { button.blur(); act(button.dataset.action); }
-  else if (button?.dataset.photo) void alone(async () => show(await get(`photos/${button.dataset.photo}`, { who })));
+  else if (button?.dataset.photo) void alone(() => look(button.dataset.photo));
   else if (button?.hash) { byId("state").value = button.hash.slice(1); event.preventDefault(); void alone(begin); }
 });
 

@@ -48,6 +48,15 @@ export class Queue {
     }
   }
 
+  // a photo that was left for another one comes again after that
+  putBack(photo) {
+    if (photo && !this.waiting.some((other) => other.id === photo.id)) this.waiting.unshift(photo);
+  }
+
+  drop(photo) {
+    this.waiting = this.waiting.filter((other) => other.id !== photo.id);
+  }
+
   // what somebody has changed meanwhile
   renew(photos) {
     const state = this.filters.state ?? "open";

@@ -23,7 +23,8 @@ export function drawPhoto(photo) {
   byId("photo-name").textContent = `${photo.name.split("/").at(-1)}, person ${photo.person}`;
   byId("photo-state").textContent = photo.state === "open" ? "Nobody has decided yet." : `State: ${photo.state}.`;
   byId("findings").replaceChildren(...photo.findings.map(drawFinding));
-  byId("related").replaceChildren(...photo.related.map(drawRelated));
+  const together = new Set(photo.findings.flatMap((finding) => finding.others.map((other) => other.id)));
+  byId("related").replaceChildren(...photo.related.map((other) => drawRelated(other, together.has(other.id))));
   byId("history").replaceChildren(...photo.history.map((event) => make("li", {
     textContent: `${event.at.slice(0, 16).replace("T", " ")} ${event.who}: ${event.action} ${changes(event.changes)}`,
   })));
@@ -46,11 +47,12 @@ function drawFinding(finding) {
     make("p", { textContent: text }));
 }
 
-function drawRelated(photo) {
+function drawRelated(photo, together) {
   const labels = [photo.labels.mask, photo.labels.gender, photo.labels.age_group].map(words).join(", ");
   const button = make("button", { type: "button" }, make("img", { src: picture(photo, "small"), alt: "", loading: "lazy" }),
     make("span", { textContent: `${labels}${photo.state === "open" ? "" : ` (${photo.state})`}` }));
   button.dataset.photo = photo.id;
+  button.classList.toggle("together", together);
   return make("li", {}, button);
 }
 
@@ -68,16 +70,18 @@ export function drawLabels(tasks, labels, saved) {
   if (document.activeElement !== byId("age")) byId("age").value = labels.age ?? "";
 }
 
+const shown = (action) => action.shown ?? (action.key.length > 1 ? action.key : action.key.toUpperCase());
+
 export function drawActions() {
   byId("actions").replaceChildren(...ACTIONS.map((action) => {
-    const button = make("button", { type: "button" }, `${action.text.split(/[:,]/)[0]} `, make("kbd", { textContent: action.shown ?? action.key.toUpperCase() }));
+    const button = make("button", { type: "button" }, `${action.label} `, make("kbd", { textContent: shown(action) }));
     button.dataset.action = action.name;
     button.classList.toggle("primary", action.name === "accept");
     return button;
   }));
   const rows = [
     ...Object.entries(LABEL_KEYS).map(([task, keys]) => [keys.join(" ").toUpperCase(), `Labels of ${words(task)}`]),
-    ...ACTIONS.map((action) => [action.shown ?? action.key.toUpperCase(), action.text]), ...OTHERS,
+    ...ACTIONS.map((action) => [shown(action), action.text]), ...OTHERS,
   ];
   byId("keys").replaceChildren(...rows.map(([key, text]) => make("tr", {}, make("td", {}, make("kbd", { textContent: key })), make("td", { textContent: text }))));
 }
