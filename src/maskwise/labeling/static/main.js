@@ -68,9 +68,9 @@ async function send(made) {
   }
   const [first] = saved;
   byId("saved").textContent = `Saved: ${first.name.split("/").at(-1)} ${first.state}${saved.length > 1 ? `, and ${saved.length - 1} more` : ""}`;
-  byId("saved").dataset.count = Number(byId("saved").dataset.count ?? 0) + 1;
   queue.renew(saved);
   show(await queue.next());
+  byId("saved").dataset.count = Number(byId("saved").dataset.count ?? 0) + 1;
   left();
 }
 

@@ -23,22 +23,23 @@ export class Queue {
   async next() {
     if (!this.waiting.length) await this.fill();
     const photo = this.waiting.shift() ?? null;
-    if (this.waiting.length < AHEAD / 2) void this.fill().catch(() => { /* told when it is needed */ });
+    if (this.waiting.length < AHEAD) void this.fill().catch(() => { /* told when it is needed */ });
     return photo;
   }
 
   fill() {
-    if (this.ended) return Promise.resolve();
+    if (this.ended || this.waiting.length >= AHEAD) return Promise.resolve();
     this.filling ??= this.ask().finally(() => { this.filling = null; });
     return this.filling;
   }
 
   async ask() {
     const number = this.number;
+    const count = AHEAD - this.waiting.length;
     const after = this.cursor ? { after_score: this.cursor.score, after_id: this.cursor.id } : {};
-    const photos = await get("next", { ...this.filters, ...after, who: this.who, count: AHEAD });
+    const photos = await get("next", { ...this.filters, ...after, who: this.who, count });
     if (number !== this.number) return;
-    this.ended = photos.length < AHEAD;
+    this.ended = photos.length < count;
     this.cursor = photos.at(-1) ?? this.cursor;
     this.waiting.push(...photos);
     for (const photo of photos) {

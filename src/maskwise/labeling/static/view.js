@@ -23,7 +23,8 @@ export function drawPhoto(photo) {
   byId("photo-name").textContent = `${photo.name.split("/").at(-1)}, person ${photo.person}`;
   byId("photo-state").textContent = photo.state === "open" ? "Nobody has decided yet." : `State: ${photo.state}.`;
   byId("findings").replaceChildren(...photo.findings.map(drawFinding));
-  const together = new Set(photo.findings.flatMap((finding) => finding.others.map((other) => other.id)));
+  const surest = photo.findings.find((finding) => Object.keys(finding.fixes).length);
+  const together = new Set((surest?.others ?? []).map((other) => other.id));
   byId("related").replaceChildren(...photo.related.map((other) => drawRelated(other, together.has(other.id))));
   byId("history").replaceChildren(...photo.history.map((event) => make("li", {
     textContent: `${event.at.slice(0, 16).replace("T", " ")} ${event.who}: ${event.action} ${changes(event.changes)}`,
