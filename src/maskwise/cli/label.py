@@ -1,7 +1,7 @@
 """`maskwise label`: the page, and what comes of it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -41,6 +41,11 @@ Database = Annotated[
     Path | None, typer.Option(help="SQLite file of the decisions; else beside the manifest.")
 ]
 
+As = Annotated[
+    Literal["label-studio", "fiftyone"] | None,
+    typer.Option("--as", help="The other program, where it is one."),
+]
+
 
 @app.command()
 def page(
@@ -78,19 +83,29 @@ def page(
 @app.command()
 def export(
     manifest: ManifestPath,
-    out: Annotated[Path, typer.Option(help="The corrected manifest to write (.csv or .parquet).")],
+    out: Annotated[
+        Path, typer.Option(help="The corrected manifest to write (.csv or .parquet), or its like.")
+    ],
     corrections: Annotated[
         Path | None, typer.Option(help="The list of corrections to write (.csv); else beside it.")
     ] = None,
+    program: As = None,
     database: Database = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the corrected manifest, and the list of corrections that made it."""
+    """Write the corrected manifest and the list of corrections; or labels for another program."""
     from maskwise.data.corrections import apply_corrections, write_corrections
     from maskwise.data.manifest import read_manifest, write_manifest
     from maskwise.labeling.export import corrections as corrections_of
+    from maskwise.labeling.interchange import export_labels
 
+    if program:
+        with _open(manifest, database) as store:
+            _tell(store.follow(read_manifest(manifest, check_photos=False)))
+            written = {"written": str(out), "photos": export_labels(store, program, out)}
+        print_json(written) if as_json else print_pairs("exported", written)
+        return
     keep_existing(out, force)
     frame = read_manifest(manifest, check_photos=False)
     with _open(manifest, database, must_exist=True) as store:
@@ -109,6 +124,32 @@ def export(
         "removed": applied.removed,
     }
     print_json(result) if as_json else print_pairs("exported", result)
+
+
+@app.command("import")
+def import_(
+    manifest: ManifestPath,
+    labels: Annotated[Path, typer.Argument(help="Label Studio's JSON file, or FiftyOne's folder.")],
+    program: As = None,
+    who: Annotated[str, typer.Option(help="Whose labels they are, where that is not said.")] = "",
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take labels made in another program as decisions."""
+    from maskwise.data.manifest import read_manifest
+    from maskwise.errors import ManifestError
+    from maskwise.labeling.interchange import read_labels, take_labels
+    from maskwise.labeling.records import WrongDecisionError
+
+    made = read_labels(labels, program or ("fiftyone" if labels.is_dir() else "label-studio"))
+    with _open(manifest, database) as store:
+        _tell(store.follow(read_manifest(manifest, check_photos=False)))
+        try:
+            taken = take_labels(store, made, who, manifest.parent.resolve())
+        except WrongDecisionError as error:
+            raise ManifestError(f"{labels}: {error}; nothing was taken") from error
+        result = {"labels": str(labels), "decisions": taken, "database": str(store.path)}
+    print_json(result) if as_json else print_pairs("imported", result)
 
 
 @app.command()

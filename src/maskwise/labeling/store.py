@@ -65,10 +65,15 @@ class Store:
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Give the connection in a transaction: all of a block is on the disk, or nothing.
 
+        A block within another belongs to that one's transaction.
+
         Raises:
             StorageError: the file is locked, damaged or cannot be written.
         """
         with self.lock, self._errors():
+            if self.connection.in_transaction:
+                yield self.connection
+                return
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self.connection

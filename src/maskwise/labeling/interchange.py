@@ -1,0 +1,194 @@
+"""Labels made in other programs: Label Studio's JSON, and FiftyOne's.
+
+Label Studio (https://labelstud.io/guide/task_format): a list of tasks, each a photo with what
+people chose, and what is suggested. FiftyOne (https://docs.voxel51.com, LegacyFiftyOneDataset): a
+folder with `samples.json` and `metadata.json`, each sample a photo with a field for each label.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from maskwise.errors import ManifestError, listed
+from maskwise.labeling.decisions import decide
+from maskwise.labeling.queue import photo_detail
+from maskwise.labeling.records import FIELDS, Decision, Labels
+from maskwise.labeling.store import Store
+from maskwise.labels import TASKS
+from maskwise.storage import replacing_folder, write_json, write_text
+
+Program = Literal["label-studio", "fiftyone"]
+_IMAGE: Final = "image"
+_SAMPLES: Final = "samples.json"
+CONFIG: Final = (
+    '<View><Image name="image" value="$image"/>'
+    + "".join(
+        f'<Header value="{task}"/><Choices name="{task}" toName="image" choice="single-radio">'
+        + "".join(f'<Choice value="{word}"/>' for word in words)
+        + "</Choices>"
+        for task, words in TASKS.items()
+    )
+    + '<Number name="age" toName="image" min="0" max="120"/></View>'
+)
+"""The labelling interface of a Label Studio project that takes these tasks."""
+
+
+@dataclass(frozen=True)
+class MadeElsewhere:
+    """What a person said of a photo in another program."""
+
+    name: str
+    """The photo, as the other program names it."""
+    labels: Labels
+    who: str
+    decided: bool
+    """Whether that program tells decisions from labels that nobody touched."""
+
+
+def export_labels(store: Store, program: Program, out: Path) -> int:
+    """Write all photos with their labels as they are now; return how many.
+
+    Label Studio gets a JSON file and, beside it, the XML of its labelling interface; FiftyOne a new
+    folder. A photo that somebody decided about carries its labels as an annotation, another one
+    as a prediction.
+
+    Raises:
+        StorageError: it cannot be written, or the folder is not empty.
+    """
+    with store.reading() as connection:
+        rows = connection.execute(
+            "SELECT id FROM photos WHERE gone = 0 AND state <> 'deleted' ORDER BY id"
+        ).fetchall()
+        paths = dict(connection.execute("SELECT id, path FROM photos").fetchall())
+    photos = [(photo_detail(store, row["id"], ""), paths[row["id"]]) for row in rows]
+    if program == "label-studio":
+        write_json(out, [_task(photo, path) for photo, path in photos])
+        write_text(out.with_suffix(".xml"), CONFIG)
+    else:
+        with replacing_folder(out) as folder:
+            write_json(folder / "metadata.json", {"name": out.name, "media_type": _IMAGE})
+            samples = [_sample(photo, path) for photo, path in photos]
+            write_json(folder / _SAMPLES, {"samples": samples})
+    return len(photos)
+
+
+def _task(photo: dict[str, Any], path: str) -> dict[str, Any]:
+    made = {"result": list(_results(photo["labels"]))}
+    who = photo["history"][-1]["who"] if photo["history"] else ""
+    decided = photo["state"] == "done"
+    return {
+        "data": {_IMAGE: path, "id": photo["name"], "person": photo["person"]},
+        "annotations": [made | {"completed_by": {"email": who}}] if decided else [],
+        "predictions": [] if decided else [made | {"score": photo["score"]}],
+    }
+
+
+def _results(labels: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for name, value in labels.items():
+        if value is None:
+            continue
+        kind, content = ("number", value) if name == "age" else ("choices", [value])
+        yield {"from_name": name, "to_name": _IMAGE, "type": kind, "value": {kind: content}}
+
+
+def _sample(photo: dict[str, Any], path: str) -> dict[str, Any]:
+    labels = {
+        name: value if name == "age" else {"_cls": "Classification", "label": value}
+        for name, value in photo["labels"].items()
+        if value is not None
+    }
+    about = {"filepath": path, "tags": [photo["state"]], "person": photo["person"]}
+    return about | {"photo": photo["name"]} | labels
+
+
+def read_labels(path: Path, program: Program) -> list[MadeElsewhere]:
+    """Read what people said of photos in another program.
+
+    `path` is a file of Label Studio, or a folder of FiftyOne. Annotations that were cancelled, and
+    photos without any, say nothing; of several the last counts.
+
+    Raises:
+        ManifestError: it cannot be read, or holds labels that there are not; all at once.
+    """
+    file = path / _SAMPLES if program == "fiftyone" else path
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ManifestError(f"cannot read {file}: {error}") from error
+    read = _samples_read if program == "fiftyone" else _tasks_read
+    try:
+        made = list(read(content))
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ManifestError(f"{file} is no export of {program}: {error!r}") from error
+    problems = [
+        f"{each.name}: {name} is {value!r}"
+        for each in made
+        for name, value in each.labels.items()
+        if value is not None and name in TASKS and value not in TASKS[name]
+    ]
+    if problems:
+        raise ManifestError(f"{file}: {len(problems)} wrong label(s):\n{listed(problems)}")
+    return made
+
+
+def _tasks_read(content: Sequence[Mapping[str, Any]]) -> Iterator[MadeElsewhere]:
+    for task in content:
+        kept = [each for each in task["annotations"] if not each.get("was_cancelled")]
+        if not kept:
+            continue
+        labels: Labels = {}
+        for result in kept[-1]["result"]:
+            if result["from_name"] in FIELDS:
+                value = result["value"]
+                labels[result["from_name"]] = value.get("number", value.get("choices", [None])[0])
+        who = kept[-1].get("completed_by") or ""
+        name = who.get("email", "") if isinstance(who, Mapping) else str(who)
+        yield MadeElsewhere(task["data"].get("id") or task["data"][_IMAGE], labels, name, True)
+
+
+def _samples_read(content: Mapping[str, Any]) -> Iterator[MadeElsewhere]:
+    for sample in content["samples"]:
+        labels: Labels = {}
+        for name in FIELDS:
+            value = sample.get(name)
+            labels |= {name: value["label"] if isinstance(value, Mapping) else value}
+        yield MadeElsewhere(sample.get("photo") or sample["filepath"], labels, "", False)
+
+
+def take_labels(store: Store, made: Sequence[MadeElsewhere], who: str, folder: Path) -> int:
+    """Record labels made elsewhere as decisions about photos as they stand; return how many.
+
+    Relative names begin at `folder`. Whose they are is what the other program says, or `who`. Where
+    it does not tell decisions from other labels, those that differ count. All are recorded, or none.
+
+    Raises:
+        ManifestError: photos are unknown, or nobody's name is known.
+        WrongDecisionError: labels contradict each other.
+        StorageError: the file is locked, damaged or cannot be written.
+    """
+    with store.reading() as connection:
+        rows = connection.execute("SELECT * FROM photos WHERE gone = 0").fetchall()
+    known = {row["name"]: row for row in rows}
+    decisions: dict[str, list[Decision]] = {}
+    problems = []
+    for each in made:
+        row = known.get(each.name) or known.get(os.path.abspath(folder / each.name))  # noqa: PTH100
+        name = each.who or who
+        if row is None:
+            problems.append(f"{each.name}: no such photo in the manifest")
+        elif not name:
+            problems.append(f"{each.name}: the export does not say whose decision it is: --who")
+        else:
+            told: Labels = {field: word for field, word in each.labels.items() if word is not None}
+            if each.decided or any(row[field] != word for field, word in told.items()):
+                decision = Decision(row["id"], row["version"], "label", told)
+                decisions.setdefault(name, []).append(decision)
+    if problems:
+        raise ManifestError(f"{len(problems)} label(s) cannot be taken:\n{listed(problems)}")
+    with store.writing():
+        for name, several in decisions.items():
+            decide(store, name, several)
+    return sum(map(len, decisions.values()))

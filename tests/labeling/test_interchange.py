@@ -1,0 +1,100 @@
+"""Labels that go to other programs, and come back."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from labels_made import decision, opened
+
+from commands import invoke, refused
+from conftest import read_rows
+from maskwise.labeling.decisions import decide
+
+
+@pytest.fixture
+def begun(manifest: Path) -> Path:
+    """A manifest about which ann has decided something, in the database beside it."""
+    store, _ = opened(manifest, manifest.with_name("manifest-labels.db"))
+    with store:
+        decide(store, "ann", [decision(4, "label", mask="not_wear"), decision(2, "delete")])
+    return manifest
+
+
+def export(manifest: Path, program: str, out: Path) -> Path:
+    assert invoke("label", "export", manifest, "--as", program, "--out", out)["photos"] == 36
+    return out
+
+
+def test_label_studio_gets_tasks_and_its_interface(begun: Path, tmp_path: Path) -> None:
+    tasks = json.loads(export(begun, "label-studio", tmp_path / "tasks.json").read_text())
+    done = [task for task in tasks if task["annotations"]]
+    assert len(done) == 1
+    assert done[0]["data"]["image"] == done[0]["data"]["id"] == str(begun.parent / "photos/003.png")
+    made = done[0]["annotations"][0]
+    assert made["completed_by"] == {"email": "ann"}
+    told = {result["from_name"]: result["value"] for result in made["result"]}
+    assert told == {"mask": {"choices": ["not_wear"]}, "gender": {"choices": ["female"]},
+                    "age_group": {"choices": ["young"]}, "age": {"number": 22}}  # fmt: skip
+    assert all(len(task["predictions"]) == 1 for task in tasks if task is not done[0])
+    assert '<Choice value="incorrect"/>' in (tmp_path / "tasks.xml").read_text()
+
+
+@pytest.mark.parametrize("program", ["label-studio", "fiftyone"])
+def test_labels_come_back_as_decisions(begun: Path, tmp_path: Path, program: str) -> None:
+    given = export(begun, program, tmp_path / "given.json")
+    change(given, program, 10, {"mask": "incorrect", "gender": "male"})
+    result = invoke("label", "import", begun, given, "--as", program, "--who", "cat")
+    assert result["decisions"] == (2 if program == "label-studio" else 1)
+    out = tmp_path / "fixed.csv"
+    invoke("label", "export", begun, "--out", out)
+    listed = pl.read_csv(out.with_name("fixed-corrections.csv"), infer_schema=False)
+    name = Path(read_rows(begun)["photo"][11]).name  # of the 36 the eleventh: one was taken out
+    rows = listed.filter(pl.col("id").str.ends_with(name))
+    assert set(rows.select("field", "to", "who").iter_rows()) == {
+        ("mask", "incorrect", "cat"), ("gender", "male", "cat")
+    }  # fmt: skip
+
+
+def change(given: Path, program: str, place: int, labels: dict[str, str]) -> None:
+    """Label a photo in the other program."""
+    if program == "label-studio":
+        tasks = json.loads(given.read_text())
+        results: list[dict[str, Any]] = [
+            {"from_name": name, "to_name": "image", "type": "choices", "value": {"choices": [word]}}
+            for name, word in labels.items()
+        ]
+        cancelled = {"result": [], "was_cancelled": True}
+        tasks[place]["annotations"] = [{"result": results, "completed_by": None}, cancelled]
+        given.write_text(json.dumps(tasks))
+        return
+    content = json.loads((given / "samples.json").read_text())
+    for name, word in labels.items():
+        content["samples"][place][name]["label"] = word
+    (given / "samples.json").write_text(json.dumps(content))
+
+
+def test_what_cannot_be_taken_is_told_and_nothing_is(begun: Path, tmp_path: Path) -> None:
+    file = tmp_path / "tasks.json"
+
+    def said(tasks: object, *words: str) -> str:
+        file.write_text(json.dumps(tasks))
+        return refused("label", "import", begun, file, *words)
+
+    def task(name: str, word: str, who: object = "bob") -> dict[str, object]:
+        result = {"from_name": "mask", "value": {"choices": [word]}}
+        made = {"result": [result], "completed_by": who}
+        return {"data": {"image": name}, "annotations": [made]}
+
+    known = "photos/005.png"
+    assert "mask is 'worn'" in said([task(known, "worn")])
+    assert "photos/x.png: no such photo" in said(
+        [task("photos/x.png", "wear"), task(known, "wear")]
+    )
+    assert "does not say whose decision it is: --who" in said([task(known, "wear", None)])
+    assert "is no export of label-studio" in said({"samples": []})
+    file.write_text("{")
+    assert "cannot read" in refused("label", "import", begun, file)
+    status = invoke("label", "status", begun)
+    assert [each["who"] for each in status["people"]] == ["ann"]
