@@ -146,7 +146,9 @@ def _tasks_read(content: Sequence[Mapping[str, Any]]) -> Iterator[MadeElsewhere]
                 labels[result["from_name"]] = value.get("number", value.get("choices", [None])[0])
         who = kept[-1].get("completed_by") or ""
         name = who.get("email", "") if isinstance(who, Mapping) else str(who)
-        yield MadeElsewhere(task["data"].get("id") or task["data"][_IMAGE], labels, name, True)
+        yield MadeElsewhere(
+            task["data"].get("id") or task["data"][_IMAGE], labels, name, decided=True
+        )
 
 
 def _samples_read(content: Mapping[str, Any]) -> Iterator[MadeElsewhere]:
@@ -155,14 +157,15 @@ def _samples_read(content: Mapping[str, Any]) -> Iterator[MadeElsewhere]:
         for name in FIELDS:
             value = sample.get(name)
             labels |= {name: value["label"] if isinstance(value, Mapping) else value}
-        yield MadeElsewhere(sample.get("photo") or sample["filepath"], labels, "", False)
+        yield MadeElsewhere(sample.get("photo") or sample["filepath"], labels, "", decided=False)
 
 
 def take_labels(store: Store, made: Sequence[MadeElsewhere], who: str, folder: Path) -> int:
     """Record labels made elsewhere as decisions about photos as they stand; return how many.
 
-    Relative names begin at `folder`. Whose they are is what the other program says, or `who`. Where
-    it does not tell decisions from other labels, those that differ count. All are recorded, or none.
+    Relative names begin at `folder`. Whose they are is what the other program says, or `who`.
+    Where it does not tell decisions from other labels, those that differ count. All are recorded,
+    or none.
 
     Raises:
         ManifestError: photos are unknown, or nobody's name is known.
