@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import Depends, FastAPI, Request
+from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
@@ -57,13 +58,17 @@ class Undo(BaseModel):
     who: Name
 
 
-def create_app(store: Store, title: str, twice: bool = False) -> FastAPI:
+def create_app(
+    store: Store, title: str, twice: bool = False, hosts: Sequence[str] = ("*",)
+) -> FastAPI:
     """Return the application for an open store; `title` is what the page calls the set.
 
-    With `twice` each photo is asked of two people.
+    With `twice` each photo is asked of two people. `hosts` are the names it may be called by: with
+    other names another site's page could reach what listens on this machine.
     """
     app = FastAPI(title="Maskwise labels", version=__version__, docs_url=None, redoc_url=None)
     app.add_middleware(Unforeseen)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     tell_problems(app)
     _tell_more(app)
     _add_reading(app, store, title, twice)

@@ -2,12 +2,15 @@
 
 import socket
 from collections.abc import Callable
+from typing import Final
 
 import uvicorn
 
 from maskwise.errors import SettingsError
 from maskwise.labeling.app import create_app
 from maskwise.labeling.store import Store
+
+_HERE: Final = ("127.0.0.1", "localhost", "::1", "[::1]")
 
 
 def serve_labels(
@@ -28,8 +31,9 @@ def serve_labels(
     with listening:
         shown = f"[{host}]" if ":" in host else host
         told(f"http://{shown}:{listening.getsockname()[1]}")
+        names = _HERE if host in _HERE else ("*",)
         config = uvicorn.Config(
-            create_app(store, title, twice), log_level="warning", access_log=False,
+            create_app(store, title, twice, names), log_level="warning", access_log=False,
             server_header=False,
         )  # fmt: skip
         uvicorn.Server(config).run(sockets=[listening])
