@@ -1,14 +1,16 @@
-"""Makes the model that comes along, from photos to the file in the package, and prints its figures.
+r"""Makes the model that comes along, from photos to the file in the package, with its figures.
 
-    python -m benchmarks.shipped ../shared/data --out runs/shipped [KEY=VALUE ...]
+    python -m benchmarks.shipped ../shared/data package/models/faceres-deep.json \
+        --out runs/shipped [KEY=VALUE ...]
 
-The folder holds `utkface`, `asian_decades` and `mask_photos`. A mask is drawn on each bare face of
-the first two, worn right on every other one. People are split, near-duplicates together: a tenth is
+The folder holds `utkface`, `asian_decades` and `mask_photos`; the second file is what first weights
+are made of (`face_weights.py` says how to get it). A mask is drawn on each bare face of the first
+two sets, worn right on every other one. People are split, near-duplicates together: a tenth is
 tested on and seen by nothing else, a twentieth of the others validates and calibrates. A stopped
 run goes on when the command is given again. KEY=VALUE are settings of both trainings, beside those
 of `recipe.yaml`: `train.amp=no train.compile=false` for processors that do not compute in bf16.
 
-The network is trained on everything at 96 pixels, then trained on at 128, with more of the real
+The network is trained on everything at 128 pixels, then trained on at 160, with more of the real
 masks that are worn wrong: of these there are few, and it would else learn that in photos with real
 masks they are rare.
 """
@@ -22,6 +24,7 @@ from typing import Final
 
 import polars as pl
 
+from benchmarks.shipped.face_weights import make_face_weights
 from benchmarks.shipped.figures import figures, print_figures
 from maskwise.storage import write_json
 
@@ -29,11 +32,10 @@ BARE: Final = ("utkface", "asian_decades")
 WORN: Final = ("wear", "incorrect")
 REAL: Final = "mask_photos"
 RARE: Final = "mask_photos_incorrect"
-FIRST: Final = (
-    "preprocess.height=96", "preprocess.width=96", "train.epochs=4", "train.epoch_photos=40000"
-)  # fmt: skip
+FIRST: Final = ("train.epochs=4", "train.epoch_photos=40000")
 SECOND: Final = (
-    "optim.lr=1.5e-3", "train.epochs=4", "train.epoch_photos=40000",
+    "preprocess.height=160", "preprocess.width=160", "optim.backbone_lr_factor=0.4",
+    "train.epochs=5", "train.epoch_photos=34000",
     f"train.repeat_sources={{{REAL}: 2, {RARE}: 10}}"
 )  # fmt: skip
 RECIPE: Final = Path(__file__).with_name("recipe.yaml")
@@ -103,13 +105,15 @@ def main(words: Sequence[str] | None = None) -> None:
     """Make the model, or go on with it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("data", type=Path)
+    parser.add_argument("graph", type=Path)
     parser.add_argument("--out", type=Path, default=Path("runs/shipped"))
     parser.add_argument("settings", nargs="*")
     options = parser.parse_args(words)
     out = options.out
     manifest = make_manifest(options.data, out)
-    first, second = out / "first", out / "second"
-    train(manifest, first, [*FIRST, *options.settings])
+    faces, first, second = out / "faces.safetensors", out / "first", out / "second"
+    make_face_weights(options.graph, options.data / BARE[0], faces)
+    train(manifest, first, [f"model.pretrained={faces}", *FIRST, *options.settings])
     began = f"model.pretrained={first / 'last'}"
     train(rare_apart(manifest), second, [began, *SECOND, *options.settings])
     network, model = second / "last", out / "maskwise.onnx"

@@ -29,9 +29,10 @@ def client(store: Store) -> TestClient:
     return TestClient(create_app(store, "made"))
 
 
-def sent(
-    photo: int, action: str = "accept", version: int = 0, **labels: object
-) -> dict[str, object]:
+Body = dict[str, object]
+
+
+def sent(photo: int, action: str = "accept", version: int = 0, **labels: object) -> Body:
     one = {"photo": photo, "version": version, "action": action, "labels": labels}
     return {"who": "ann", "decisions": [one]}
 
