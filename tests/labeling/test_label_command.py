@@ -1,0 +1,71 @@
+"""`maskwise label` and its commands, beside the page."""
+
+import socket
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from commands import invoke, refused
+from conftest import read_rows
+from labels_made import decision, opened
+from maskwise.cli import app
+from maskwise.labeling.decisions import decide
+
+
+@pytest.fixture
+def begun(manifest: Path) -> Path:
+    store, _ = opened(manifest, manifest.with_name("manifest-labels.db"))
+    with store:
+        decide(store, "ann", [decision(1, "label", mask="not_wear"), decision(2, "wrong")])
+        decide(store, "bob", [decision(1, "accept", 1)])
+    return manifest
+
+
+def test_words_that_are_no_command_open_the_page(tmp_path: Path) -> None:
+    assert "no manifest at" in refused("label", tmp_path / "none.csv")
+    assert "no manifest at" in refused("label", "--port", 0, tmp_path / "none.csv")
+    help_text = CliRunner().invoke(app, ["label", "--help"]).output
+    assert all(name in help_text for name in ("page", "export", "import", "status"))
+
+
+def test_an_address_that_is_taken_is_said(manifest: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert "choose another --port" in refused("label", manifest, "--port", port)
+
+
+def test_findings_of_another_kind_of_file_are_refused(manifest: Path) -> None:
+    said = refused("label", manifest, "--findings", manifest)
+    assert "row 2 is no finding" in said
+
+
+def test_export_writes_both_files_and_keeps_the_manifest(begun: Path, tmp_path: Path) -> None:
+    before = begun.read_bytes()
+    out = tmp_path / "better.csv"
+    result = invoke("label", "export", begun, "--out", out)
+    assert (result["changed"], result["removed"], result["fields"]) == (1, 0, 1)
+    assert read_rows(out)["mask"][0] == "not_wear"
+    lines = (tmp_path / "better-corrections.csv").read_text().splitlines()
+    assert lines[0] == "id,field,from,to,who,when"
+    assert lines[1].split(",")[1:5] == ["mask", "wear", "not_wear", "ann"]
+    assert begun.read_bytes() == before
+    assert "is there already" in refused("label", "export", begun, "--out", out)
+    again = tmp_path / "again.csv"
+    invoke("data", "fix", begun, tmp_path / "better-corrections.csv", "--out", again)
+    assert read_rows(again).equals(read_rows(out))
+
+
+def test_status_tells_how_far_it_is_and_how_people_agree(begun: Path) -> None:
+    result = invoke("label", "status", begun)
+    assert result["states"]["done"] == 1
+    assert [each["decisions"] for each in result["people"]] == [2, 1]
+    assert [each["task"] for each in result["agreement"]] == ["mask", "gender", "age_group"]
+    text = CliRunner().invoke(app, ["label", "status", str(begun)]).output
+    assert "kappa" in text
+
+
+def test_what_was_never_begun_is_said(manifest: Path, tmp_path: Path) -> None:
+    for words in (("status", manifest), ("export", manifest, "--out", tmp_path / "x.csv")):
+        assert "no decisions at" in refused("label", *words)
+    assert not manifest.with_name("manifest-labels.db").exists()
