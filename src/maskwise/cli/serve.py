@@ -1,11 +1,9 @@
 """`maskwise serve` and `maskwise key`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
-
-_HERE: Final = ("127.0.0.1", "::1", "localhost")
 
 
 def _option(name: str, text: str) -> Any:
@@ -53,6 +51,7 @@ def serve(
 
     from maskwise.config.base import wrong_values
     from maskwise.errors import SettingsError, listed
+    from maskwise.serving.run import HERE
     from maskwise.serving.run import serve as run
     from maskwise.serving.settings import ServeSettings
 
@@ -63,7 +62,7 @@ def serve(
         raise SettingsError(
             f"the service cannot be started:\n{listed(wrong_values(error))}"
         ) from error
-    if settings.keys is None and settings.host not in _HERE:
+    if settings.keys is None and settings.host not in HERE:
         typer.echo(
             f"note: whoever reaches {settings.host} may use it; --keys asks for keys", err=True
         )

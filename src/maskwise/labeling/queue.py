@@ -66,10 +66,7 @@ def photo_detail(store: Store, number: int, who: str, twice: bool = False) -> di
         StorageError: the file is locked or damaged.
     """
     with store.reading() as connection:
-        row = connection.execute("SELECT * FROM photos WHERE id = ?", (number,)).fetchone()
-        if row is None:
-            raise WrongDecisionError(f"there is no photo {number}")
-        return _shown(connection, row, who, twice)
+        return _shown(connection, _known(connection, number), who, twice)
 
 
 def count_photos(store: Store, who: str, filters: Filters, twice: bool = False) -> int:
@@ -96,10 +93,17 @@ def photo_place(store: Store, number: int) -> tuple[str, str | None]:
         StorageError: the file is locked or damaged.
     """
     with store.reading() as connection:
-        row = connection.execute("SELECT path, box FROM photos WHERE id = ?", (number,)).fetchone()
+        row = _known(connection, number)
+    return row["path"], row["box"]
+
+
+def _known(connection: sqlite3.Connection, number: int) -> sqlite3.Row:
+    row: sqlite3.Row | None = connection.execute(
+        "SELECT * FROM photos WHERE id = ?", (number,)
+    ).fetchone()
     if row is None:
         raise WrongDecisionError(f"there is no photo {number}")
-    return row["path"], row["box"]
+    return row
 
 
 def _rules(filters: Filters, who: str, twice: bool) -> tuple[list[str], list[Any]]:

@@ -28,8 +28,13 @@ class _Static(StaticFiles):
 
 
 def add_page(app: FastAPI, folder: Path = _FOLDER) -> None:
-    """Add the page at / and its files, those of a folder, to an application."""
+    """Add the page at / and its files, those of a folder, to an application.
+
+    At /shared/ are the files of the service's page, for others.
+    """
     app.mount("/static", _Static(directory=folder), name="static")
+    if folder != _FOLDER:
+        app.mount("/shared", _Static(directory=_FOLDER), name="shared")
 
     @app.get("/", include_in_schema=False)
     async def page() -> Any:

@@ -18,6 +18,8 @@ from maskwise.serving.connection import Connection
 from maskwise.serving.keys import Keys
 from maskwise.serving.settings import METRICS_FOLDER, SETTINGS, ServeSettings
 
+HERE: Final = ("127.0.0.1", "::1", "localhost")
+"""Addresses that only this machine reaches."""
 _KEEP_ALIVE: Final = 15
 """Seconds that an idle connection is kept."""
 _CONNECTIONS: Final = 1000
@@ -39,7 +41,7 @@ def serve(settings: ServeSettings, told: Callable[[str], None]) -> None:
     if settings.keys:
         Keys.read(settings.keys)
     with ExitStack() as stack:
-        listening = stack.enter_context(_listen(settings))
+        listening = stack.enter_context(listen(settings.host, settings.port))
         os.environ[SETTINGS] = settings.model_dump_json()
         if settings.workers > 1:
             os.environ[METRICS_FOLDER] = stack.enter_context(tempfile.TemporaryDirectory())
@@ -58,7 +60,7 @@ def serve(settings: ServeSettings, told: Callable[[str], None]) -> None:
             ws="websockets-sansio",
             ws_max_size=int(settings.megabytes * 1e6),
         )
-        told(f"http://{_host(settings)}:{listening.getsockname()[1]}")
+        told(address(settings.host, listening))
         if settings.workers > 1:
             Multiprocess(config, sockets=[listening]).run()
         else:
@@ -73,18 +75,28 @@ def app_from_environment() -> FastAPI:
     return create_app(ServeSettings.model_validate_json(os.environ[SETTINGS]))
 
 
-def _listen(settings: ServeSettings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens, for this process and those that it starts.
+
+    Raises:
+        SettingsError: the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listening = socket.create_server((settings.host, settings.port), family=family)
+        listening = socket.create_server((host, port), family=family)
     except OSError as error:
         raise SettingsError(
-            f"cannot listen on {_host(settings)}:{settings.port}: {error.strerror or error}; "
-            "choose another --host or --port"
+            f"cannot listen on {_shown(host)}:{port}: {error.strerror or error}; choose another "
+            "--host or --port"
         ) from error
     listening.set_inheritable(True)
     return listening
 
 
-def _host(settings: ServeSettings) -> str:
-    return f"[{settings.host}]" if ":" in settings.host else settings.host
+def address(host: str, listening: socket.socket) -> str:
+    """Return the address of what listens, as a browser takes it."""
+    return f"http://{_shown(host)}:{listening.getsockname()[1]}"
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,18 +1,6 @@
 // Talks to the application. A decision counts as saved only when the answer says so.
 
-export class Refusal extends Error {
-  constructor(problem) {
-    super([problem.detail, ...(problem.errors ?? [])].join(" "));
-    this.status = problem.status;
-  }
-}
-
-async function told(answer) {
-  if (answer.ok) return answer.json();
-  let problem = { status: answer.status, detail: answer.statusText };
-  try { problem = await answer.json(); } catch { /* not a problem document */ }
-  throw new Refusal(problem);
-}
+import { told } from "/shared/refusal.js";
 
 function query(values) {
   const given = Object.entries(values).filter(([, value]) => value !== "" && value !== null && value !== undefined);

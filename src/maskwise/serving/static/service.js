@@ -1,24 +1,12 @@
 // Talks to the service: requests with photos, and a socket for a camera's frames.
 
+import { told } from "./refusal.js";
+
 const WAITS = [500, 1000, 2000, 4000];
 let key = "";
 
 export function useKey(given) {
   key = given;
-}
-
-export class Refusal extends Error {
-  constructor(problem) {
-    super([problem.detail, ...(problem.errors ?? [])].join(" "));
-    this.status = problem.status;
-  }
-}
-
-async function told(answer) {
-  if (answer.ok) return answer.json();
-  let problem = { status: answer.status, detail: answer.statusText };
-  try { problem = await answer.json(); } catch { /* not a problem document */ }
-  throw new Refusal(problem);
 }
 
 export async function about() {
