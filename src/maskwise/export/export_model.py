@@ -23,7 +23,8 @@ from maskwise.errors import ManifestError, RunError, listed
 from maskwise.evaluation.evaluate import answer_rows
 from maskwise.export.check import LIMITS, Limits, check, compare, figures
 from maskwise.export.graph import Answers, Networks, Tree, mirrored_tree, networks_of
-from maskwise.export.onnx_graph import inputs_of, join, to_int8, to_onnx, with_metadata
+from maskwise.export.int8 import to_int8
+from maskwise.export.onnx_graph import inputs_of, join, to_onnx, with_metadata
 from maskwise.labels import TASKS, UNKNOWN
 from maskwise.models.classifier import Classifier
 from maskwise.models.ensemble import load_classifier, model_digest

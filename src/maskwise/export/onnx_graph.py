@@ -4,24 +4,11 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
-import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
-from onnxruntime.quantization import (
-    CalibrationDataReader,
-    CalibrationMethod,
-    QuantFormat,
-    QuantType,
-    quantize_static,
-)
-from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
-
-from maskwise.models.onnx_file import FRAMES
 
 _OPSET: Final = 20
 _MOST: Final = 1 << 16
@@ -43,7 +30,7 @@ def to_onnx(
     """
     batch = torch.export.Dim(_BATCH, min=1, max=_MOST)
     shapes = tuple({0: batch} for _ in inputs)
-    with _quietly("torch.onnx", "onnxscript"):
+    with quietly("torch.onnx", "onnxscript"):
         traced = torch.export.export(
             module.eval(), tuple(inputs), dynamic_shapes={VALUES: shapes}, strict=False
         )
@@ -62,7 +49,7 @@ def to_onnx(
 
 
 @contextmanager
-def _quietly(*names: str) -> Iterator[None]:
+def quietly(*names: str) -> Iterator[None]:
     """Keep from the user what libraries warn and log of their own parts."""
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
@@ -75,42 +62,6 @@ def _quietly(*names: str) -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-class _Photos(CalibrationDataReader):  # type: ignore[misc] # the runtime has no types
-    """Batches of frames that the ranges of int8 values are found on."""
-
-    def __init__(self, batches: Iterator[NDArray[np.uint8]]) -> None:
-        self._batches = batches
-
-    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-        """Return the next batch, or None."""
-        batch = next(self._batches, None)
-        return None if batch is None else {FRAMES: batch}
-
-
-def to_int8(
-    model: onnx.ModelProto, batches: Iterator[NDArray[np.uint8]], folder: Path
-) -> onnx.ModelProto:
-    """Return a graph whose weights (by channel) and activations are int8, as frames range.
-
-    `folder` is for files on the way.
-    """
-    whole, ready, small = (folder / f"{name}.onnx" for name in ("whole", "ready", "small"))
-    onnx.save(model, whole)
-    with _quietly("root"):
-        quant_pre_process(whole, ready, skip_symbolic_shape=True)
-        quantize_static(
-            ready,
-            small,
-            _Photos(batches),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            calibrate_method=CalibrationMethod.MinMax,
-        )
-    return onnx.load(small)
 
 
 def join(first: onnx.ModelProto, second: onnx.ModelProto) -> onnx.ModelProto:
