@@ -6,10 +6,10 @@ from typing import Any
 
 import polars as pl
 import pytest
-from labels_made import decision, opened
 
 from commands import invoke, refused
 from conftest import read_rows
+from labels_made import decision, opened
 from maskwise.labeling.decisions import decide
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from labels_made import decision, opened
 from PIL import Image
 
+from labels_made import decision, opened
 from maskwise.data.manifest import manifest_from_rows
 from maskwise.labeling.app import create_app
 from maskwise.labeling.decisions import decide

@@ -12,11 +12,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from labels_made import FINDINGS
 from playwright.sync_api import Browser, Page, expect
 
 from browsing import chromium, opened_page
 from commands import invoke
+from labels_made import FINDINGS
 from maskwise.audit.findings import write_findings
 from maskwise.data.manifest import read_manifest
 

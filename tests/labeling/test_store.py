@@ -6,9 +6,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from labels_made import decision, opened
 
 from conftest import read_rows
+from labels_made import decision, opened
 from maskwise.data.corrections import apply_corrections
 from maskwise.errors import StorageError
 from maskwise.labeling.decisions import decide, undo

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from labels_made import decision, opened
 
+from labels_made import decision, opened
 from maskwise.labeling.decisions import decide, undo
 from maskwise.labeling.progress import agreement, kappa, progress
 from maskwise.labeling.queue import count_photos, next_photos, photo_detail
