@@ -32,7 +32,7 @@ def test_words_that_are_no_command_open_the_page(tmp_path: Path) -> None:
 def test_an_address_that_is_taken_is_said(manifest: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert "choose another --port" in refused("label", manifest, "--port", port)
+        assert "choose another --host or --port" in refused("label", manifest, "--port", port)
 
 
 def test_findings_of_another_kind_of_file_are_refused(manifest: Path) -> None:

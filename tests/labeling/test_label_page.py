@@ -167,15 +167,15 @@ def test_filters_and_a_second_pass(page: Page) -> None:
     press(page, "r", "ArrowRight")
     page.locator("#state").select_option("wrong")
     expect(page.locator("#left")).to_have_text("1 left")
-    assert shown(page) == "003.png"
+    expect(page.locator("#photo-name")).to_contain_text("003.png")
     press(page, "2")
     expect(page.locator("#empty")).to_be_visible()
     page.locator("#empty a", has_text="put off").click()
     expect(page.locator("#photo-name")).to_contain_text("005.png")
     page.locator("#state").select_option("all")
     page.locator("#kind").select_option("gender")
+    expect(page.locator("#photo-name")).to_contain_text("007.png")
     expect(page.locator("#left")).to_have_text("1 left")
-    assert shown(page) == "007.png"
     page.locator("#kind").select_option("")
     page.locator("#label").select_option("gender=male")
     expect(page.locator("#left")).to_have_text("20 left")
@@ -186,7 +186,8 @@ def test_two_people_do_not_overwrite_each_other(browser: Browser, audited: Path)
             opened_page(browser, address) as bob:  # fmt: skip
         begin(ann)
         begin(bob, "bob")
-        assert (shown(ann), shown(bob)) == ("003.png", "004.png")  # six are held for ann
+        assert shown(ann) == "003.png"
+        assert shown(bob) in ("004.png", "006.png")  # six or seven are held for ann
         bob.locator("#person").fill("p3")
         bob.locator("#person").press("Enter")
         bob.locator("#state").select_option("all")
