@@ -53,7 +53,15 @@ async function alone(work) {
     if (error.status === 409) show(await get(`photos/${photo.id}`, { who }));
   } finally {
     busy = false;
+    if (refilter) choose();
   }
+}
+
+// filters that change while something is under way count when it is done
+let refilter = false;
+function choose() {
+  refilter = busy;
+  if (!busy) void alone(begin);
 }
 
 async function send(made) {
@@ -224,7 +232,7 @@ byId("name-form").addEventListener("submit", (event) => {
   localStorage.setItem("maskwise-who", who);
   void alone(start);
 });
-byId("filters").addEventListener("change", () => { document.activeElement?.blur(); void alone(begin); });
+byId("filters").addEventListener("change", () => { document.activeElement?.blur(); choose(); });
 byId("filters").addEventListener("submit", (event) => event.preventDefault());
 byId("age").addEventListener("change", takeAge);
 byId("help-open").addEventListener("click", () => byId("help").showModal());
@@ -233,7 +241,7 @@ document.addEventListener("click", (event) => {
   if (button?.dataset.task) setLabel(button.dataset.task, button.dataset.word);
   else if (button?.dataset.action) { button.blur(); act(button.dataset.action); }
   else if (button?.dataset.photo) void alone(() => look(button.dataset.photo));
-  else if (button?.hash) { byId("state").value = button.hash.slice(1); event.preventDefault(); void alone(begin); }
+  else if (button?.hash) { byId("state").value = button.hash.slice(1); event.preventDefault(); choose(); }
 });
 
 void alone(async () => {
