@@ -5,7 +5,7 @@ import sqlite3
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from maskwise.data.checks import MAX_AGE
 from maskwise.labeling.records import (
@@ -16,10 +16,9 @@ from maskwise.labeling.records import (
     StaleError,
     WrongDecisionError,
 )
+from maskwise.labeling.schema import STANDING
 from maskwise.labeling.store import Store
 from maskwise.labels import TASKS, age_group_of
-
-_UNDONE: Final = "id NOT IN (SELECT undoes FROM events WHERE undoes IS NOT NULL)"
 
 
 def decide(
@@ -67,7 +66,7 @@ def undo(store: Store, who: str) -> list[dict[str, Any]]:
     """
     with store.writing() as connection:
         last = connection.execute(
-            f"SELECT batch FROM events WHERE who = ? AND undoes IS NULL AND {_UNDONE} "  # noqa: S608
+            f"SELECT batch FROM events WHERE who = ? AND {STANDING} "  # noqa: S608
             "ORDER BY id DESC LIMIT 1",
             (who,),
         ).fetchone()
@@ -103,7 +102,7 @@ def _first_decider(connection: sqlite3.Connection, photo: sqlite3.Row, who: str)
     if photo["state"] in ("open", "wrong", "disputed", "skipped"):
         return None
     deciders = connection.execute(
-        f"SELECT who FROM events WHERE photo = ? AND undoes IS NULL AND {_UNDONE}",  # noqa: S608
+        f"SELECT who FROM events WHERE photo = ? AND {STANDING}",  # noqa: S608
         (photo["id"],),
     ).fetchall()
     names = [row["who"] for row in deciders]

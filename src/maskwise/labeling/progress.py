@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import combinations, pairwise
 from typing import Any, Final
 
-from maskwise.labeling.schema import STATES
+from maskwise.labeling.schema import STANDING, STATES
 from maskwise.labeling.store import Store
 from maskwise.labels import TASKS
 
@@ -15,7 +15,6 @@ PAUSE: Final = 60.0
 """Seconds between two decisions from which on the time between them does not count as work."""
 _LAST: Final = 200
 """Decisions of a person that the speed is taken from."""
-_UNDONE: Final = "id NOT IN (SELECT undoes FROM events WHERE undoes IS NOT NULL)"
 
 
 def progress(store: Store) -> dict[str, Any]:
@@ -31,7 +30,7 @@ def progress(store: Store) -> dict[str, Any]:
             ).fetchall()
         )
         people = connection.execute(
-            f"SELECT who, COUNT(*) AS decisions FROM events WHERE undoes IS NULL AND {_UNDONE} "  # noqa: S608
+            f"SELECT who, COUNT(*) AS decisions FROM events WHERE {STANDING} "  # noqa: S608
             "GROUP BY who ORDER BY who"
         ).fetchall()
         speeds = {
@@ -75,7 +74,7 @@ def agreement(store: Store) -> list[dict[str, Any]]:
     opinions: dict[str, dict[int, dict[str, str | None]]] = defaultdict(dict)
     with store.reading() as connection:
         for row in connection.execute(
-            f"SELECT photo, who, action, labels FROM events WHERE undoes IS NULL AND {_UNDONE} "  # noqa: S608
+            f"SELECT photo, who, action, labels FROM events WHERE {STANDING} "  # noqa: S608
             "ORDER BY id"
         ):
             if row["action"] in ("accept", "label"):

@@ -17,6 +17,10 @@ BUSY: Final = 10.0
 STATES: Final = ("open", "done", "wrong", "skipped", "deleted", "disputed")
 """Of a photo: nobody decided; labels are right or mended; wrong, somebody must say how; put off;
 taken out; two people disagree."""
+STANDING: Final = (
+    "undoes IS NULL AND id NOT IN (SELECT undoes FROM events WHERE undoes IS NOT NULL)"
+)
+"""Condition of events that are decisions, and were not taken back."""
 _SCHEMA: Final = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE photos (
