@@ -58,3 +58,27 @@ def test_means_are_put_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     plain_error, plain_shift = errors()
     assert shift < plain_shift / 4
     assert error < plain_error
+
+
+class Deep(nn.Module):
+    """Linear layers within, as transformers have them, and two heads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.within = nn.Sequential(nn.Linear(12, 12), nn.ReLU(), nn.Linear(12, 12))
+        self.heads = nn.ModuleList([nn.Linear(12, 3), nn.Linear(12, 2)])
+
+    def forward(self, *values: torch.Tensor) -> list[torch.Tensor]:
+        found = self.within(values[0].flatten(1)[:, :12].float())
+        return [head(found) for head in self.heads]
+
+
+def test_only_the_last_layers_stay_in_floats(tmp_path: Path) -> None:
+    names = ["first", "second"]
+    whole = to_onnx(Deep(), [torch.from_numpy(FRAME_SET[:2])], [FRAMES], names)
+    small = int8.to_int8(whole, iter(np.split(FRAME_SET, 4)), tmp_path)
+    made = {name: node for node in small.graph.node for name in node.output}
+    layers = [node for node in small.graph.node if node.op_type in ("Gemm", "MatMul")]
+    scaled = {name for name, node in made.items() if node.op_type == "DequantizeLinear"}
+    exact = [node.output[0] for node in layers if node.input[1] not in scaled]
+    assert (len(layers), sorted(exact)) == (4, names)

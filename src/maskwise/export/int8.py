@@ -22,7 +22,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from maskwise.export.onnx_graph import quietly
 from maskwise.models.onnx_file import FRAMES
 
-_HEADS: Final = ("Gemm", "MatMul")
+_LAYERS: Final = ("Conv", "Gemm", "MatMul")
 _SEEN: Final = 192
 """Frames that means are taken over, at least; those of whole batches."""
 _PART: Final = 32
@@ -56,6 +56,7 @@ def to_int8(
     onnx.save(model, whole)
     with quietly("root"):
         quant_pre_process(whole, ready, skip_symbolic_shape=True)
+        exact = onnx.load(ready)
         quantize_static(
             ready,
             small,
@@ -65,12 +66,26 @@ def to_int8(
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
-            nodes_to_exclude=[node.name for node in onnx.load(ready).graph.node
-                              if node.op_type in _HEADS],
-        )  # fmt: skip
+            nodes_to_exclude=_heads(exact),
+        )
     quantized = onnx.load(small)
-    correct_means(onnx.load(ready), quantized, _frames(kept))
+    correct_means(exact, quantized, _frames(kept))
     return quantized
+
+
+def _heads(model: onnx.ModelProto) -> list[str]:
+    """Return the layers that no other one follows: a transformer has such products within, too."""
+    followed: set[str] = set()  # values that a layer is computed from
+    heads = []
+    for node in reversed(model.graph.node):
+        layer = node.op_type in _LAYERS
+        if followed.intersection(node.output):
+            followed.update(node.input)
+        elif layer and node.op_type != "Conv":
+            heads.append(node.name)
+        if layer:
+            followed.update(node.input)
+    return heads
 
 
 def _frames(batches: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
