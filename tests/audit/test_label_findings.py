@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 
 from maskwise.audit.findings import Finding
 from maskwise.audit.labels import doubted, label_findings
-from maskwise.audit.predictions import unknown_tasks
 from maskwise.data.manifest import manifest_from_rows
 from maskwise.labels import TASKS
-from maskwise.models.probabilities import Tasks
+from maskwise.models.probabilities import Tasks, empty_probabilities
 
 LAYOUT = ("wear", "wear", "incorrect", "not_wear")
 
@@ -128,7 +127,7 @@ def test_a_person_of_two_genders_is_told_with_the_commoner() -> None:
 def test_nothing_is_said_where_a_model_or_a_label_says_nothing() -> None:
     frame = people()
     wrong = changed(frame, "gender", dict.fromkeys(range(4), "female"))
-    assert list(label_findings(wrong, unknown_tasks(len(frame)))) == []
+    assert list(label_findings(wrong, empty_probabilities(len(frame)).tasks)) == []
     blank = frame.with_columns(pl.lit(None, pl.String).alias("gender"))
     tasks = believed(frame)
     assert list(label_findings(blank, tasks)) == []

@@ -9,9 +9,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from maskwise.audit.findings import DELETE, Finding, Fix
+from maskwise.audit.findings import Finding, Fix
 from maskwise.audit.pairs import pair_findings
 from maskwise.audit.photos import measure_photo, measure_photos, photo_findings
+from maskwise.data.corrections import DELETED
 from maskwise.data.duplicates import find_twins, fingerprint_photos
 from maskwise.data.frames import PhotoRef
 from maskwise.data.manifest import manifest_from_rows
@@ -113,7 +114,7 @@ def test_pairs_tell_what_is_wrong_with_them(save: Callable[..., PhotoRef]) -> No
     findings = pairs_of(frame)
     assert {found.kind for found in findings if set(found.rows) == {0, 1}} == {"duplicate"}
     copy = next(found for found in findings if found.kind == "duplicate")
-    assert copy.fixes == (Fix(1, DELETE, ""),)
+    assert copy.fixes == (Fix(1, DELETED, ""),)
     twin = next(found for found in findings if set(found.rows) == {0, 2})
     assert twin.kind == "twin"
     assert twin.fixes == ()

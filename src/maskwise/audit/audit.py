@@ -1,7 +1,7 @@
 """The audit of a manifest: all kinds of findings, in one list."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -62,11 +62,6 @@ def audit_manifest(
     readable = np.array([not fact.problem for fact in facts], dtype=bool)
     tasks = predict(readable) if predict else None
     findings = [*photo_findings(photos, facts), *pair_findings(frame, find_twins(prints))]
-    findings += _label_findings(frame, tasks)
+    findings += label_findings(frame, tasks) if tasks else ()
     asked = int((~np.isnan(np.hstack(list(tasks.values())))).any(axis=1).sum()) if tasks else 0
     return Audit(frame, ordered(findings), facts, asked)
-
-
-def _label_findings(frame: pl.DataFrame, tasks: Tasks | None) -> Iterator[Finding]:
-    if tasks:
-        yield from label_findings(frame, tasks)

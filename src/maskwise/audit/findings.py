@@ -31,13 +31,11 @@ KINDS: Final[dict[str, str]] = {
     "odd_size": "very small, or very long",
 }
 """Kinds of findings and what they mean."""
-DELETE: Final = "photo"
-"""The field whose change to nothing takes a photo out of the manifest."""
 
 
 @dataclass(frozen=True)
 class Fix:
-    """A change of one field of one row; an empty `value` of `DELETE` takes the row out."""
+    """A change of one field of one row; an empty `value` of `DELETED` takes the row out."""
 
     row: int
     field: str

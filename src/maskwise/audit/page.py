@@ -7,7 +7,8 @@ from typing import Any, Final
 import polars as pl
 
 from maskwise.audit.audit import Audit
-from maskwise.audit.findings import DELETE, KINDS, Finding
+from maskwise.audit.findings import KINDS, Finding
+from maskwise.data.corrections import DELETED
 from maskwise.data.frames import photo_refs
 from maskwise.errors import PhotoError
 from maskwise.evaluation.report import page_template, thumbnail
@@ -70,6 +71,6 @@ def _pictures(frame: pl.DataFrame, rows: Sequence[int]) -> list[str]:
 
 
 def _told(field: str, value: str) -> str:
-    if field == DELETE:
+    if field == DELETED:
         return "take out"
     return f"{field} → {value}" if value else f"no {field}"

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import polars as pl
 
-from maskwise.audit.findings import DELETE, Finding, Fix
+from maskwise.audit.findings import Finding, Fix
+from maskwise.data.corrections import DELETED
 from maskwise.data.duplicates import MAX_PIXEL_DISTANCE, Twin
 
 _TOLD = ("mask", "gender", "age", "age_group")
@@ -27,7 +28,7 @@ def pair_findings(frame: pl.DataFrame, twins: Sequence[Twin]) -> Iterator[Findin
         alike = "the same bytes" if kind == "duplicate" else "nearly the same picture"
         reason = ", ".join([alike, *harms])
         same = kind == "duplicate" and not any(harm.startswith("labels") for harm in harms)
-        fixes = (Fix(twin.second, DELETE, ""),) if same else ()
+        fixes = (Fix(twin.second, DELETED, ""),) if same else ()
         yield Finding(kind, (twin.second, twin.first), score, reason, fixes)
 
 

@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from maskwise.audit.findings import DELETE, Finding, Fix
+from maskwise.audit.findings import Finding, Fix
+from maskwise.data.corrections import DELETED
 from maskwise.data.faces import open_detector
 from maskwise.data.frames import PhotoRef
 from maskwise.data.workers import map_in_order
@@ -96,7 +97,7 @@ def photo_findings(photos: Sequence[PhotoRef], facts: Sequence[PhotoFacts]) -> I
     readable = [fact.sharpness for fact in facts if not fact.problem and fact.contrast >= BLANK]
     usual = float(np.median(readable)) if readable else 0.0
     for row, (photo, fact) in enumerate(zip(photos, facts, strict=True)):
-        gone = (Fix(row, DELETE, ""),)
+        gone = (Fix(row, DELETED, ""),)
         if fact.problem:
             yield Finding("unreadable", (row,), 1.0, fact.problem, gone)
         elif fact.contrast < BLANK:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import polars as pl
@@ -12,17 +11,9 @@ from maskwise.config import CacheSettings
 from maskwise.data.manifest import photo_ids
 from maskwise.errors import RunError
 from maskwise.evaluation.evaluate import answer_rows
-from maskwise.evaluation.tables import read_probabilities
-from maskwise.labels import TASKS
+from maskwise.evaluation.tables import OUT_OF_FOLD, read_probabilities
 from maskwise.models.classifier import Classifier
-from maskwise.models.probabilities import Tasks
-
-OUT_OF_FOLD: Final = "oof.csv"
-
-
-def unknown_tasks(count: int) -> Tasks:
-    """Return the tasks' probabilities of `count` photos of which nothing is said: NaN."""
-    return {task: np.full((count, len(words)), np.nan, np.float32) for task, words in TASKS.items()}
+from maskwise.models.probabilities import Tasks, empty_probabilities
 
 
 def answered_tasks(
@@ -41,7 +32,7 @@ def answered_tasks(
         ManifestError: a readable photo cannot be framed, as its box lies outside.
         RunError: the model gives no numbers.
     """
-    tasks = unknown_tasks(len(frame))
+    tasks = empty_probabilities(len(frame)).tasks
     rows = np.flatnonzero(readable)
     if len(rows):
         answered = answer_rows(model, frame[rows], cache, device, progress)
@@ -70,7 +61,7 @@ def out_of_fold_tasks(run: Path, frame: pl.DataFrame) -> Tasks:
     known = [(rows[name], row) for row, name in enumerate(table.ids) if name in rows]
     if not known:
         raise RunError(f"{path} is of other photos: none of the manifest's {len(frame)} is in it")
-    tasks = unknown_tasks(len(frame))
+    tasks = empty_probabilities(len(frame)).tasks
     here, there = (np.array(side) for side in zip(*known, strict=True))
     for task, values in table.probabilities.tasks.items():
         tasks[task][here] = values[there]

@@ -17,6 +17,8 @@ from maskwise.labels import NUM_CLASSES, TASKS, UNKNOWN
 from maskwise.models.probabilities import Probabilities
 from maskwise.storage import replacing
 
+OUT_OF_FOLD: Final = "oof.csv"
+"""File of a cross-validation: what each photo was answered by a model that never saw its person."""
 CLASS_COLUMNS: Final = [f"p{number}" for number in range(NUM_CLASSES)]
 _WORD_COLUMNS: Final = {task: [f"p_{word}" for word in words] for task, words in TASKS.items()}
 _ID_COLUMNS: Final = ("ImageID", "photo")

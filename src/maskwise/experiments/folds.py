@@ -26,11 +26,11 @@ from maskwise.data.inputs import labelled_manifest
 from maskwise.data.manifest import read_manifest, write_manifest
 from maskwise.data.split import NO_FOLD, PSEUDO, TEST, TRAIN, split_manifest
 from maskwise.errors import ManifestError, RunError, SettingsError, listed
+from maskwise.evaluation.tables import OUT_OF_FOLD
 from maskwise.experiments.fold_answers import FoldScores, answer_fold, score_folds
 from maskwise.labels import TASKS
 from maskwise.models.ensemble import EnsembleInfo, save_ensemble
 from maskwise.models.votes import equal_vote
-from maskwise.prediction.members import OUT_OF_FOLD
 from maskwise.settings import check_settings, write_settings
 from maskwise.storage import write_json
 from maskwise.training.observer import Observer

@@ -44,15 +44,11 @@ def decide(
             if not first and photo["version"] != decision.version:
                 raise StaleError(dict(photo))
             labels = _labels(photo if not first else _originals(photo), decision)
-            state = STATE_OF[decision.action]
+            now, state = labels, STATE_OF[decision.action]
             if first:
-                kept = {name: photo[name] for name in FIELDS}
-                agree = (labels, state) == (kept, photo["state"])
-                _record(connection, photo, who, decision.action, labels, batch,
-                        now=kept, state=photo["state"] if agree else "disputed")  # fmt: skip
-            else:
-                _record(connection, photo, who, decision.action, labels, batch,
-                        now=labels, state=state)  # fmt: skip
+                now = {name: photo[name] for name in FIELDS}
+                state = state if (labels, state) == (now, photo["state"]) else "disputed"
+            _record(connection, photo, who, decision.action, labels, batch, now, state)
         return [dict(_photo(connection, decision.photo)) for decision in decisions]
 
 

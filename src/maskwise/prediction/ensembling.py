@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from maskwise.errors import ManifestError, RunError, SettingsError, listed
-from maskwise.evaluation.tables import ProbabilityTable, write_probabilities
+from maskwise.evaluation.tables import OUT_OF_FOLD, ProbabilityTable, write_probabilities
 from maskwise.labels import TASKS
 from maskwise.models.ensemble import EnsembleInfo, save_ensemble
 from maskwise.models.probabilities import Probabilities
 from maskwise.models.votes import How, Vote, count_votes, equal_vote
 from maskwise.prediction.blending import Find, Known, crossed_answers, diversity, find_vote, score
-from maskwise.prediction.members import OUT_OF_FOLD, Member, in_order
+from maskwise.prediction.members import Member, in_order
 
 
 @dataclass(frozen=True)

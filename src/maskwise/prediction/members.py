@@ -14,14 +14,13 @@ from maskwise.data.manifest import photo_ids
 from maskwise.data.targets import answered_codes
 from maskwise.errors import ManifestError, MaskwiseError, RunError, SettingsError, listed
 from maskwise.evaluation.evaluate import answer_rows
-from maskwise.evaluation.tables import ProbabilityTable, read_probabilities
+from maskwise.evaluation.tables import OUT_OF_FOLD, ProbabilityTable, read_probabilities
 from maskwise.labels import TASK_BOUNDARIES, TASKS
 from maskwise.models.classifier import Classifier
 from maskwise.models.ensemble import check_members, load_classifier
 from maskwise.models.probabilities import Probabilities
 from maskwise.prediction.blending import Known
 
-OUT_OF_FOLD: Final = "oof.csv"
 _FEW: Final = 2
 
 

@@ -13,5 +13,4 @@ export const post = async (path, body) => told(await fetch(`/api/${path}`, {
   method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
 }));
 
-// changes with the photo's version, so that a browser asks again after a decision only
 export const picture = (photo, size) => `/api/photos/${photo.id}/${size}.jpg`;
