@@ -30,6 +30,18 @@ def test_a_second_person_is_asked_without_seeing_what_the_first_said(store: Stor
     assert photo_detail(store, 4, "ann", twice=True)["labels"]["mask"] == "not_wear"
 
 
+def test_who_took_the_second_opinion_back_is_asked_again(store: Store) -> None:
+    decide(store, "ann", [decision(4, "label", mask="not_wear")], twice=True)
+    decide(store, "bob", [decision(4, "label", 1, mask="not_wear")], twice=True)
+    assert count_photos(store, "bob", Filters(), twice=True) == 36
+    undo(store, "bob")
+    assert count_photos(store, "bob", Filters(), twice=True) == 37
+    shown = photo_detail(store, 4, "bob", twice=True)
+    assert (shown["labels"]["mask"], shown["state"], shown["history"]) == ("wear", "open", [])
+    after = decide(store, "bob", [decision(4, "label", 3, mask="incorrect")], twice=True)
+    assert [photo["state"] for photo in after] == ["disputed"]
+
+
 def test_two_who_agree_settle_a_photo_and_two_who_do_not_dispute_it(store: Store) -> None:
     both = [decision(1, "label", mask="incorrect"), decision(2, "label", mask="wear"),
             decision(3, "delete")]  # fmt: skip

@@ -18,6 +18,7 @@ from maskwise.labeling.records import (
 )
 from maskwise.labeling.schema import STANDING
 from maskwise.labeling.store import Store
+from maskwise.labeling.twice import first_decider
 from maskwise.labels import TASKS, age_group_of
 
 
@@ -40,7 +41,7 @@ def decide(
     with store.writing() as connection:
         for decision in decisions:
             photo = _photo(connection, decision.photo)
-            first = _first_decider(connection, photo, who) if twice else None
+            first = first_decider(connection, photo, who) if twice else None
             if not first and photo["version"] != decision.version:
                 raise StaleError(dict(photo))
             labels = _labels(photo if not first else _originals(photo), decision)
@@ -91,18 +92,6 @@ def _photo(connection: sqlite3.Connection, number: int) -> sqlite3.Row:
     if row is None:
         raise WrongDecisionError(f"there is no photo {number} in the manifest any more")
     return row
-
-
-def _first_decider(connection: sqlite3.Connection, photo: sqlite3.Row, who: str) -> str | None:
-    """Return who else settled a photo, where this person has said nothing; none if nobody did."""
-    if photo["state"] in ("open", "wrong", "disputed", "skipped"):
-        return None
-    deciders = connection.execute(
-        f"SELECT who FROM events WHERE photo = ? AND {STANDING}",  # noqa: S608
-        (photo["id"],),
-    ).fetchall()
-    names = [row["who"] for row in deciders]
-    return None if who in names or not names else str(names[-1])
 
 
 def _originals(photo: sqlite3.Row) -> dict[str, Any]:

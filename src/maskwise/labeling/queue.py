@@ -8,18 +8,13 @@ from typing import Any, Final
 from maskwise.labeling.records import FIELDS, Filters, WrongDecisionError
 from maskwise.labeling.schema import STATES
 from maskwise.labeling.store import Store
+from maskwise.labeling.twice import OPEN_TWICE, first_decider
 from maskwise.labels import TASKS
 
 HELD: Final = 120.0
 """Seconds that a photo is kept for who was given it; nobody else is given it meanwhile."""
 _RELATED: Final = 24
 """Other photos of the person that are shown, at most."""
-_SETTLED: Final = ("done", "deleted")
-_OPEN_TWICE: Final = """
-(state = 'open' OR (state IN ('done', 'deleted') AND
-(SELECT COUNT(DISTINCT who) FROM events WHERE photo = photos.id) = 1 AND
-NOT EXISTS (SELECT 1 FROM events WHERE photo = photos.id AND who = ?)))
-"""
 
 
 def next_photos(
@@ -113,7 +108,7 @@ def _rules(filters: Filters, who: str, twice: bool) -> tuple[list[str], list[Any
     if filters.state not in ("all", *STATES):
         raise WrongDecisionError(f"no state {filters.state!r}; expected all, {', '.join(STATES)}")
     if filters.state == "open" and twice:
-        rules.append(_OPEN_TWICE)
+        rules.append(OPEN_TWICE)
         values.append(who)
     elif filters.state != "all":
         rules.append("state = ?")
@@ -141,7 +136,7 @@ def _shown(
     connection: sqlite3.Connection, row: sqlite3.Row, who: str, twice: bool
 ) -> dict[str, Any]:
     """Return a photo with its findings, the person's other photos and what was decided."""
-    blind = twice and _settled_by_others(connection, row, who)
+    blind = twice and first_decider(connection, row, who) is not None
     related = connection.execute(
         "SELECT * FROM photos WHERE person = ? AND id <> ? AND gone = 0 ORDER BY id LIMIT ?",
         (row["person"], row["id"], _RELATED),
@@ -151,15 +146,6 @@ def _shown(
         "related": [_plain(other, blind) for other in related],
         "history": [] if blind else _history(connection, row["id"]),
     }
-
-
-def _settled_by_others(connection: sqlite3.Connection, row: sqlite3.Row, who: str) -> bool:
-    if row["state"] not in _SETTLED:
-        return False
-    found = connection.execute(
-        "SELECT 1 FROM events WHERE photo = ? AND who = ?", (row["id"], who)
-    ).fetchone()
-    return found is None
 
 
 def _plain(row: sqlite3.Row, blind: bool) -> dict[str, Any]:
