@@ -11,7 +11,7 @@ from PIL import Image
 from maskwise.data.drawn.people import plan_person
 from maskwise.data.drawn.photos import plan_photo
 from maskwise.data.drawn.scene import draw_person
-from maskwise.data.faces import Face
+from maskwise.data.faces import Face, choose_face
 from maskwise.labels import MaskState
 
 SIZE = (192, 256)
@@ -74,3 +74,6 @@ class FakeDetector:
     def find(self, image: Image.Image) -> list[Face]:
         self.asked.append(image)
         return self.faces
+
+    def find_main(self, image: Image.Image) -> Face | None:
+        return choose_face(self.find(image), image.size)

@@ -5,7 +5,7 @@ YuNet is part of this package; CenterFace comes with the extra `faces`.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, Protocol
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from maskwise.data.boxes import overlap
 from maskwise.data.detector_files import read_network
 from maskwise.data.detectors import CenterFace, Network, YuNet
 from maskwise.errors import DetectorError
@@ -37,6 +38,12 @@ _LOOKS: Final = ((256, 640), (128, 128))
 The first keeps small faces in large photos; larger photos cost time and show hardly more faces.
 Both networks lose faces that fill the photo, and find most of them in the second, small one.
 """
+_GLANCE: Final = 256
+"""Larger side of the small picture that large faces are found in, where a photo is larger."""
+_LARGE: Final = 48
+"""Larger side of a large face, in pixels of that picture."""
+SAME_FACE: Final = 0.3
+"""Two boxes are of one face from this intersection over union on."""
 _CENTRAL: Final = 0.5
 _CLEARLY: Final = 0.02
 _SURELY: Final = 0.9
@@ -66,6 +73,13 @@ class Detector(Protocol):
 
     def find(self, image: Image.Image) -> list[Face]:
         """Return all faces of an upright RGB image, best score first."""
+
+    def find_main(self, image: Image.Image) -> Face | None:
+        """Return the face that an image is of: what `choose_face` takes of all, but found faster.
+
+        A face that weighs as much as any that only a larger picture shows needs no such picture.
+        Its box is that of `find`; its points are less exact.
+        """
 
 
 def upside_down(detector: Detector, photo: Image.Image, face: Face) -> Face | None:
@@ -113,10 +127,38 @@ class _NetworkDetector:
     def find(self, image: Image.Image) -> list[Face]:
         """Return all faces of an upright image; see `Detector`."""
         photo = image.convert("RGB")
+        return self._all(photo, self._glance(photo))
+
+    def find_main(self, image: Image.Image) -> Face | None:
+        """Return the face that an upright image is of; see `Detector`."""
+        photo = image.convert("RGB")
+        large = self._glance(photo)
+        main = choose_face(large, photo.size)
+        least = (_LARGE * max(photo.size) / _GLANCE) ** 2
+        if main and _weight(main, photo.size) >= least:
+            return main
+        return choose_face(self._all(photo, large), photo.size)
+
+    def _glance(self, photo: Image.Image) -> list[Face]:
+        """Return the large faces of a photo, as they are found in a small picture of it.
+
+        They are found as well as in a large one, and in a fraction of the time.
+        """
+        scale = _GLANCE / max(photo.size)
+        if scale >= 1:
+            return []
+        found = self._look(photo, self._network.thresholds[0], _GLANCE, _GLANCE)
+        return [face for face in found if _side(face) * scale >= _LARGE]
+
+    def _all(self, photo: Image.Image, large: list[Face]) -> list[Face]:
+        """Return all faces of a photo, best score first; of the large ones the boxes are known.
+
+        Their points are more exact in the larger picture.
+        """
         for threshold, sides in zip(self._network.thresholds, _LOOKS, strict=True):
-            faces = self._look(photo, threshold, *sides)
-            if faces:
-                return faces
+            found = _with_boxes(self._look(photo, threshold, *sides), large)
+            if found:
+                return sorted(found, key=lambda face: -face.score)
         return []
 
     def _look(self, photo: Image.Image, threshold: float, least: int, most: int) -> list[Face]:
@@ -138,6 +180,25 @@ def _face(box: list[float], score: float, points: list[list[float]]) -> Face:
     return Face((left, top, right, bottom), score, marks)
 
 
+def _with_boxes(found: list[Face], large: Sequence[Face]) -> list[Face]:
+    """Return the faces found, with the boxes of those that are among the large ones, and these."""
+    faces = list(found)
+    for other in large:
+        shares = [overlap(face.box, other.box) for face in faces]
+        if max(shares, default=0.0) >= SAME_FACE:
+            place = shares.index(max(shares))
+            faces[place] = replace(faces[place], box=other.box)
+        else:
+            faces.append(other)
+    return faces
+
+
+def _side(face: Face) -> float:
+    """Return the larger side of a face's box."""
+    left, top, right, bottom = face.box
+    return max(right - left, bottom - top)
+
+
 def choose_face(faces: Sequence[Face], size: tuple[int, int]) -> Face | None:
     """Return the face that a photo of `size` (width, height) is of: the largest and most central.
 
@@ -155,11 +216,15 @@ def by_weight(faces: Sequence[Face], size: tuple[int, int]) -> list[Face]:
 
 def _rank(face: Face, size: tuple[int, int]) -> tuple[float, ...]:
     left, top, right, bottom = face.box
+    return _weight(face, size), face.score, -left, -top, -right, -bottom
+
+
+def _weight(face: Face, size: tuple[int, int]) -> float:
+    left, top, right, bottom = face.box
     away = math.dist(((left + right) / 2, (top + bottom) / 2), (size[0] / 2, size[1] / 2))
     share = away / (math.hypot(*size) / 2)
     area = max(right - left, 0) * max(bottom - top, 0)
-    weight = area * math.exp(-((share / _CENTRAL) ** 2) / 2)
-    return weight, face.score, -left, -top, -right, -bottom
+    return area * math.exp(-((share / _CENTRAL) ** 2) / 2)
 
 
 def roll(face: Face) -> float:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from maskwise.data.boxes import overlap
 from maskwise.data.faces import (
+    SAME_FACE,
     Detector,
     Face,
     by_weight,
@@ -30,8 +31,6 @@ from maskwise.errors import PhotoError
 from maskwise.transforms.decode import PhotoLike, decode_photo, photo_name
 from maskwise.transforms.preprocess import Box, Preprocess
 
-_SAME_FACE = 0.3
-"""A detected face is the one in a given box from this intersection over union on."""
 _PERSON: Final = 255
 """Value of a matte where a person is, and where nothing is known, such as outside the photo."""
 
@@ -134,6 +133,8 @@ class Framer:
     def _face(self, image: Image.Image, box: Box | None) -> Face | None:
         if self._detector is None or (box and not self.preprocess.align):
             return None
+        if box is None and not self.preprocess.align:
+            return self._detector.find_main(image)
         return face_of(self._detector.find(image), image.size, box)
 
     def _matte(self, photo: PhotoLike, size: tuple[int, int]) -> Image.Image:
@@ -160,4 +161,4 @@ def face_of(faces: Sequence[Face], size: tuple[int, int], box: Box | None) -> Fa
     if box is None:
         return choose_face(faces, size)
     nearest = max(faces, key=lambda face: overlap(face.box, box), default=None)
-    return nearest if nearest and overlap(nearest.box, box) >= _SAME_FACE else None
+    return nearest if nearest and overlap(nearest.box, box) >= SAME_FACE else None

@@ -21,7 +21,7 @@ Box = tuple[float, float, float, float]
 
 OUTSIDE: Final = 127
 """Grey of what lies outside the photo: about zero for the network, unlike drawn-out edges."""
-_VERSION: Final = 2
+_VERSION: Final = 3
 """Raised when the pixels of `frame` change, so that caches are made anew."""
 
 
