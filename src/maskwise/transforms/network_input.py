@@ -47,8 +47,12 @@ def network_input(photos: torch.Tensor, preprocess: Preprocess) -> torch.Tensor:
 
 
 def _by_set(photos: torch.Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:
-    shape = (1, len(mean), 1, 1)
-    return photos.sub_(photos.new_tensor(mean).view(shape)).div_(photos.new_tensor(std).view(shape))
+    # a whole row of each: ONNX Runtime, which keeps colours last, is slow to repeat three values
+    less, over = (
+        photos.new_tensor(values).view(1, -1, 1, 1).repeat(1, 1, 1, photos.shape[3])
+        for values in (mean, std)
+    )
+    return photos.sub_(less).div_(over)
 
 
 def _by_photo(photos: torch.Tensor) -> torch.Tensor:
