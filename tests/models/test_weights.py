@@ -1,6 +1,7 @@
 """Pretrained weights: the package gives right answers, and missing weights say what to do."""
 
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from maskwise.models import backbone as backbones
 from maskwise.models.backbone import build_backbone, feature_count, load_pretrained
 from maskwise.models.bundle import find_bundle
 from maskwise.models.network import FaceModel
-from maskwise.models.weights import packaged_weights
+from maskwise.models.weights import load_head_weights, packaged_weights
 from maskwise.storage import file_digest
 
 SIZE = (64, 64)
@@ -155,6 +156,50 @@ def test_weights_from_a_run(tmp_path: Path, manifest: Path, tiny: list[str]) -> 
     assert "first, SHA-256 " in (second / "best" / "README.md").read_text()
     with pytest.raises(WeightsError, match="holds no finished model"):
         load_pretrained(model, settings.model_copy(update={"pretrained": str(tmp_path)}), SIZE)
+
+
+def test_heads_of_a_run_are_begun_with_where_asked_for(
+    tmp_path: Path, manifest: Path, tiny: list[str]
+) -> None:
+    train = ["train", str(manifest), *tiny, "train.epochs=1", "--out"]
+    assert CliRunner().invoke(app, [*train, str(tmp_path / "first")]).exit_code == 0
+    from_run = [f"model.pretrained={tmp_path / 'first'}", "optim.lr=1e-9", "train.seed=5"]
+    begun = load_file(tmp_path / "first" / "best" / "model.safetensors")
+    for name, kept in (("with", True), ("without", False)):
+        words = [*train, str(tmp_path / name), *from_run, f"model.pretrained_heads={kept}"]
+        assert CliRunner().invoke(app, words).exit_code == 0
+        weights = load_file(tmp_path / name / "last" / "model.safetensors")
+        same = [
+            torch.allclose(begun[key], weights[key], atol=1e-6)
+            for key in begun
+            if key.startswith("heads.") and key.endswith("weight")
+        ]
+        assert len(same) == 3
+        assert same == [kept] * 3
+
+
+def test_heads_of_another_kind_or_of_no_run_are_refused(tmp_path: Path) -> None:
+    settings = ModelSettings(backbone="test_efficientnet", age="distribution")
+    model, other = (
+        FaceModel(settings.model_copy(update={"age": age}), SIZE)
+        for age in ("distribution", "classes")
+    )
+    save_file(other.state_dict(), tmp_path / "model.safetensors")
+    with pytest.raises(WeightsError) as refused:
+        load_head_weights(model.heads, tmp_path)
+    assert "has other heads" in str(refused.value)
+    assert re.search(
+        r"age_group.weight: expected shape \[101, \d+\], found shape \[3, \d+\]", str(refused.value)
+    )
+    with pytest.raises(WeightsError, match="is no folder of a run, with heads"):
+        load_head_weights(model.heads, tmp_path / "model.safetensors")
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    load_head_weights(model.heads, tmp_path)
+    for words in ({}, {"pretrained": "none"}):
+        with pytest.raises(ValueError, match="pretrained_heads are those of a run"):
+            ModelSettings(pretrained_heads=True, **words)
+    with pytest.raises(ValueError, match="pretrained_heads are of one network"):
+        ModelSettings(pretrained_heads=True, pretrained="run", head="tasks")
 
 
 class _Evil:

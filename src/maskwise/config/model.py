@@ -38,6 +38,8 @@ class ModelSettings(Section):
     """Learn the age in years beside the groups, where it is known; answers then tell it."""
     pretrained: str = "auto"
     """auto: an installed weight package, else timm's hub; hub; none: random; a file; or a run."""
+    pretrained_heads: bool = False
+    """Begin with the heads of the run in `pretrained`, too: they must be like those set here."""
     drop_path: PartialShare = 0.0
     """Stochastic depth of the backbone: share of its blocks that are skipped, in training."""
 
@@ -51,6 +53,10 @@ class ModelSettings(Section):
             yield f"tasks names one twice: {', '.join(self.tasks)}"
         if self.head != "multi" and len(self.tasks) < len(TASKS):
             yield f"head={self.head} is of all tasks: tasks acts on multi only"
+        if self.pretrained_heads and self.pretrained in ("auto", "hub", "none"):
+            yield f"pretrained_heads are those of a run, and pretrained={self.pretrained} is none"
+        if self.pretrained_heads and self.head == "tasks":
+            yield "pretrained_heads are of one network: they cannot go with head=tasks"
         if self.head == "multi":
             seen = {"none": [], "both": ["mask", "gender"]}.get(self.age_sees, [self.age_sees])
             missing = [task for task in seen if task not in self.tasks]

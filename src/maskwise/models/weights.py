@@ -16,6 +16,7 @@ from maskwise.storage import file_digest
 StateDict = dict[str, torch.Tensor]
 _BACKBONE: Final = "backbone."
 """What the names of the backbone's weights begin with in a model folder."""
+_HEADS: Final = "heads."
 _MODEL_FOLDERS: Final = ("best", "last", "swa")
 """Names that every run gives to its models."""
 _LITE: Final = "tf_efficientnet_lite"
@@ -133,12 +134,39 @@ def weights_name(path: Path) -> str:
         raise WeightsError(f"cannot read the weights {path}: {_first_line(error)}") from error
 
 
-def _run_weights(folder: Path) -> StateDict:
-    """Return the backbone's weights of a run folder (its best epoch) or a model folder."""
+def load_head_weights(heads: nn.Module, folder: Path) -> None:
+    """Load the weights of the heads of a run or model folder.
+
+    Raises:
+        WeightsError: there is no such folder, or its heads are others.
+    """
+    if not folder.is_dir():
+        raise WeightsError(f"model.pretrained_heads: {folder} is no folder of a run, with heads")
+    weights = _run_weights(folder, _HEADS)
+    own = heads.state_dict()
+    problems = [
+        f"{key}: expected {_shape(own.get(key))}, found {_shape(weights.get(key))}"
+        for key in sorted({*own, *weights})
+        if _shape(own.get(key)) != _shape(weights.get(key))
+    ]
+    if problems:
+        raise WeightsError(
+            f"model.pretrained_heads: {folder} has other heads; set the model as it was there, or "
+            f"leave this out\n{listed(problems)}"
+        )
+    heads.load_state_dict(weights)
+
+
+def _shape(value: torch.Tensor | None) -> str:
+    return "none" if value is None else f"shape {list(value.shape)}"
+
+
+def _run_weights(folder: Path, part: str = _BACKBONE) -> StateDict:
+    """Return the weights of a part of a run folder's (its best epoch's) or a model folder's."""
     return {
-        key.removeprefix(_BACKBONE): value
+        key.removeprefix(part): value
         for key, value in file_weights(_run_file(folder)).items()
-        if key.startswith(_BACKBONE)
+        if key.startswith(part)
     }
 
 

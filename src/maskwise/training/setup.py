@@ -1,6 +1,7 @@
 """What a run needs before it begins: device, detector, model, and checks of the settings."""
 
 import os
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
@@ -21,6 +22,7 @@ from maskwise.models.backbone import (
 from maskwise.models.batch_norm import synchronise_batch_norm
 from maskwise.models.depthwise import hasten_depthwise
 from maskwise.models.network import FaceModel
+from maskwise.models.weights import load_head_weights
 from maskwise.training.optim import check_stages
 from maskwise.training.prepare import RunRows
 from maskwise.training.tracking.trackers import check_trackers
@@ -88,6 +90,8 @@ def build_model(settings: Settings, accelerator: Accelerator) -> tuple[FaceModel
     )
     with accelerator.main_process_first():
         origin = load_pretrained(model.backbone, settings.model, size)
+        if settings.model.pretrained_heads:
+            load_head_weights(model.heads, Path(settings.model.pretrained).expanduser())
     mean, std = input_statistics(model.backbone)
     preprocess = Preprocess.from_settings(settings.preprocess, mean, std)
     check_stages(model, settings.optim)
