@@ -128,7 +128,7 @@ def export_model(
         parts = _Parts(members, tree, classifier, wanted)
         if wanted.precision == "int8" and on:
             told("finding the ranges of int8")
-            batches = _training_frames(on, classifier, preprocess, cache)
+            batches = training_frames(on, classifier, preprocess, cache)
             parts.networks = to_int8(parts.networks, batches, place)
         graph = join(parts.networks, parts.answers)
         info = _info(model, classifier, members, preprocess, wanted)
@@ -207,7 +207,7 @@ def _photos(
     return rows, f"{on.name}, {name}"
 
 
-def _training_frames(
+def training_frames(
     on: Path,
     classifier: Classifier,
     preprocess: Preprocess,

@@ -1,0 +1,113 @@
+"""Turns the int8 file in the package back into first weights, to train on from.
+
+    python -m benchmarks.shipped.file_weights MANIFEST --out packaged
+
+writes `packaged/model.safetensors`, which `model.pretrained=packaged model.pretrained_heads=true`
+begins with. Weights stand in the file by layer and channel in int8, with the batch norms within;
+the norms are given statistics of some training faces of MANIFEST, so that answers stay the same.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+import timm
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from benchmarks.shipped.face_weights import give_statistics
+from maskwise.config import CacheSettings
+from maskwise.export.export_model import training_frames
+from maskwise.models.loading import SHIPPED
+from maskwise.models.onnx_classifier import OnnxClassifier
+from maskwise.storage import replacing
+from maskwise.transforms.network_input import network_input, to_planes
+
+BACKBONE: Final = "mobilenetv1_100"
+NETWORK: Final = "networks.0."
+FACES: Final = 256
+WEIGHTS: Final = "model.safetensors"
+Arrays = dict[str, NDArray[Any]]
+
+
+def read_weights(graph: onnx.ModelProto) -> tuple[Arrays, Arrays]:
+    """Return kernels and biases of an int8 graph's convolutions, and its heads' weights, by name.
+
+    Heads have the names that a model folder has; convolutions those of the backbone's weights.
+    """
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.graph.initializer}
+    parts = {node.output[0]: node.input for node in graph.graph.node}
+    convolutions: Arrays = {}
+    for node in graph.graph.node:
+        if node.op_type != "Conv":
+            continue
+        kernel, bias = (parts[name] for name in node.input[1:3])
+        name = kernel[0].removeprefix(f"{NETWORK}backbone.").removesuffix(".weight_quantized")
+        scale = stored[kernel[1]].reshape(-1, 1, 1, 1)
+        convolutions[f"{name}.weight"] = stored[kernel[0]].astype(np.float32) * scale
+        convolutions[f"{name}.bias"] = stored[bias[0]].astype(np.float32) * stored[bias[1]]
+    heads = {
+        name.removeprefix(NETWORK): values
+        for name, values in stored.items()
+        if name.startswith(f"{NETWORK}heads.")
+    }
+    return convolutions, heads
+
+
+def load_convolutions(network: nn.Module, convolutions: Arrays) -> None:
+    """Give convolutions their kernels, and the norm after each its bias and a scale of 1.
+
+    Raises:
+        ValueError: a layer of the network has no weights among them, or one of another shape.
+    """
+    modules = dict(network.named_modules())
+    names = [name for name, module in modules.items() if isinstance(module, nn.Conv2d)]
+    norms = [module for module in modules.values() if isinstance(module, _BatchNorm)]
+    found = {name.rpartition(".")[0] for name in convolutions}
+    if found != set(names) or len(names) != len(norms):
+        raise ValueError(f"the file is of another network; it differs in {found ^ set(names)}")
+    with torch.no_grad():
+        for name, norm in zip(names, norms, strict=True):
+            modules[name].weight.copy_(torch.from_numpy(convolutions[f"{name}.weight"]))  # type: ignore[operator]
+            norm.weight.fill_(1)
+            norm.bias.copy_(torch.from_numpy(convolutions[f"{name}.bias"]))
+
+
+def training_faces(manifest: Path, classifier: OnnxClassifier) -> torch.Tensor:
+    """Return some training faces of a manifest, normalised: (N, 3, height, width)."""
+    preprocess = classifier.info.preprocess
+    batches = training_frames(manifest, classifier, preprocess, CacheSettings())
+    pixels = torch.from_numpy(np.concatenate(list(batches))[:FACES])
+    return network_input(to_planes(pixels), preprocess)
+
+
+def make_file_weights(manifest: Path, out: Path) -> None:
+    """Write a folder with the weights of the file in the package."""
+    convolutions, heads = read_weights(onnx.load(SHIPPED))
+    network: Any = timm.create_model(BACKBONE, num_classes=0)
+    load_convolutions(network, convolutions)
+    give_statistics(network, training_faces(manifest, OnnxClassifier.load(SHIPPED)))
+    weights = {f"backbone.{name}": value for name, value in network.state_dict().items()}
+    weights |= {name: torch.from_numpy(values.copy()) for name, values in heads.items()}
+    out.mkdir(parents=True, exist_ok=True)
+    with replacing(out / WEIGHTS) as path:
+        save_file(weights, path)
+
+
+def main() -> None:
+    """Write the weights."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    make_file_weights(options.manifest, options.out)
+
+
+if __name__ == "__main__":
+    main()
