@@ -13,7 +13,6 @@ from benchmarks.shipped.file_weights import (
     read_weights,
 )
 from PIL import Image
-from people import person
 from safetensors.torch import load_file
 from torch import nn
 
@@ -25,6 +24,7 @@ from maskwise.models.onnx_classifier import OnnxClassifier
 from maskwise.models.views import Views
 from maskwise.models.weights import load_head_weights
 from maskwise.transforms.network_input import network_input, to_planes
+from people import person
 
 
 def test_the_network_answers_as_the_file(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ from typing import Final
 import polars as pl
 
 from benchmarks.shipped.face_weights import make_face_weights
-from benchmarks.shipped.file_weights import WEIGHTS, make_file_weights
 from benchmarks.shipped.figures import figures, print_figures
+from benchmarks.shipped.file_weights import WEIGHTS, make_file_weights
 from maskwise.storage import write_json
 
 BARE: Final = ("utkface", "asian_decades")

@@ -53,10 +53,7 @@ class ModelSettings(Section):
             yield f"tasks names one twice: {', '.join(self.tasks)}"
         if self.head != "multi" and len(self.tasks) < len(TASKS):
             yield f"head={self.head} is of all tasks: tasks acts on multi only"
-        if self.pretrained_heads and self.pretrained in ("auto", "hub", "none"):
-            yield f"pretrained_heads are those of a run, and pretrained={self.pretrained} is none"
-        if self.pretrained_heads and self.head == "tasks":
-            yield "pretrained_heads are of one network: they cannot go with head=tasks"
+        yield from self._first_head_problems()
         if self.head == "multi":
             seen = {"none": [], "both": ["mask", "gender"]}.get(self.age_sees, [self.age_sees])
             missing = [task for task in seen if task not in self.tasks]
@@ -66,3 +63,11 @@ class ModelSettings(Section):
             yield "networks apart see no answers of each other: age_sees needs multi"
         if self.cosine_scale and self.age != "classes":
             yield f"cosine_scale needs classes, and age={self.age} has none"
+
+    def _first_head_problems(self) -> Iterator[str]:
+        if not self.pretrained_heads:
+            return
+        if self.pretrained in ("auto", "hub", "none"):
+            yield f"pretrained_heads are those of a run, and pretrained={self.pretrained} is none"
+        if self.head == "tasks":
+            yield "pretrained_heads are of one network: they cannot go with head=tasks"
