@@ -7,13 +7,16 @@ The folder holds `utkface`, `asian_decades` and `mask_photos`; the second file i
 are made of (`face_weights.py` says how to get it). A mask is drawn on each bare face of the first
 two sets, worn right on every other one. People are split, near-duplicates together: a tenth is
 tested on and seen by nothing else, a twentieth of the others validates and calibrates. A stopped
-run goes on when the command is given again. KEY=VALUE are settings of both trainings, beside those
-of `recipe.yaml`: `train.amp=no train.compile=false` for processors that do not compute in bf16.
+run goes on when the command is given again. KEY=VALUE are settings of all trainings, beside those
+of `recipe.yaml` and `ages.yaml`: `train.amp=no train.compile=false` for processors that do not
+compute in bf16.
 
 The network is trained on everything at 128 pixels, then trained on at 160, with more of the real
 masks that are worn wrong: of these there are few, and it would else learn that in photos with real
-masks they are rare. A last training sees bare faces more often: they tell most of ages, which are
-hardest. With `--from-file` it begins with the file in the package in place of the two before it.
+masks they are rare. A last training is of ages, which are hardest: it sees bare faces more often,
+and stronger changes, for by then ages of training faces are told far better than of others. With
+`--from-file` it begins with the file in the package in place of the two before it. The file answers
+by a photo and its mirror image.
 """
 
 import argparse
@@ -36,16 +39,13 @@ REAL: Final = "mask_photos"
 RARE: Final = "mask_photos_incorrect"
 BARE_FACES: Final = "bare"
 FIRST: Final = ("train.epochs=4", "train.epoch_photos=40000")
-LARGER: Final = ("preprocess.height=160", "preprocess.width=160")
 SECOND: Final = (
-    *LARGER, "optim.backbone_lr_factor=0.4", "train.epochs=5", "train.epoch_photos=34000",
+    "preprocess.height=160", "preprocess.width=160", "optim.backbone_lr_factor=0.4",
+    "train.epochs=5", "train.epoch_photos=34000",
     f"train.repeat_sources={{{REAL}: 2, {RARE}: 10}}"
 )  # fmt: skip
-THIRD: Final = (
-    *LARGER, "model.pretrained_heads=true", "optim.frozen_stages=2", "train.epochs=6",
-    "train.epoch_photos=50000", f"train.repeat_sources={{{BARE_FACES}: 2, {REAL}: 2, {RARE}: 10}}"
-)  # fmt: skip
 RECIPE: Final = Path(__file__).with_name("recipe.yaml")
+AGES: Final = Path(__file__).with_name("ages.yaml")
 TESTED, VALIDATED = 0.1, 0.05
 
 
@@ -108,10 +108,10 @@ def sources_apart(manifest: Path, bare_too: bool) -> Path:
     return apart
 
 
-def train(manifest: Path, run: Path, settings: Sequence[str]) -> None:
-    """Train by the recipe, or go on with it."""
+def train(manifest: Path, run: Path, settings: Sequence[str], recipe: Path = RECIPE) -> None:
+    """Train by a recipe, or go on with it."""
     begun = ["--resume"] if (run / "settings.yaml").exists() else []
-    maskwise("train", manifest, "--recipe", RECIPE, "--out", run, *begun, *settings)
+    maskwise("train", manifest, "--recipe", recipe, "--out", run, *begun, *settings)
 
 
 def begin(options: argparse.Namespace, manifest: Path) -> Path:
@@ -134,6 +134,18 @@ def packaged(manifest: Path, out: Path) -> Path:
     return folder
 
 
+def finish(network: Path, manifest: Path, out: Path) -> None:
+    """Make the file of a network, and print its figures."""
+    model = out / "maskwise.onnx"
+    maskwise("decide", network, "--on", manifest, "--temperature")
+    export = ["--int8", "--mirror", "--on", manifest, "--fold", "val"]
+    maskwise("export", network, *export, "--out", model)
+    maskwise("evaluate", model, manifest, "--fold", "test", "--out", out / "test")
+    found = figures(manifest, out / "test" / "answers.csv")
+    write_json(out / "figures.json", found)
+    print_figures(found)
+
+
 def main(words: Sequence[str] | None = None) -> None:
     """Make the model, or go on with it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -146,17 +158,9 @@ def main(words: Sequence[str] | None = None) -> None:
     out = options.out
     manifest = make_manifest(options.data, out)
     begun = packaged(manifest, out) if options.from_file else begin(options, manifest)
-    network, model = out / "third" / "last", out / "maskwise.onnx"
-    began = f"model.pretrained={begun}"
-    train(
-        sources_apart(manifest, bare_too=True), network.parent, [began, *THIRD, *options.settings]
-    )
-    maskwise("decide", network, "--on", manifest, "--temperature")
-    maskwise("export", network, "--int8", "--on", manifest, "--fold", "val", "--out", model)
-    maskwise("evaluate", model, manifest, "--fold", "test", "--out", out / "test")
-    found = figures(manifest, out / "test" / "answers.csv")
-    write_json(out / "figures.json", found)
-    print_figures(found)
+    apart = sources_apart(manifest, bare_too=True)
+    train(apart, out / "third", [f"model.pretrained={begun}", *options.settings], AGES)
+    finish(out / "third" / "last", manifest, out)
 
 
 if __name__ == "__main__":
