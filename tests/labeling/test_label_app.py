@@ -14,6 +14,7 @@ from maskwise.data.manifest import manifest_from_rows
 from maskwise.labeling.app import create_app
 from maskwise.labeling.decisions import decide
 from maskwise.labeling.store import Store
+from maskwise.labeling.watched import WatchedManifest
 from service import problem
 
 
@@ -25,8 +26,8 @@ def store(manifest: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def client(store: Store) -> TestClient:
-    return TestClient(create_app(store, "made"))
+def client(store: Store, manifest: Path) -> TestClient:
+    return TestClient(create_app(store, WatchedManifest(manifest)))
 
 
 Body = dict[str, object]
@@ -50,6 +51,15 @@ def test_a_decision_goes_in_and_the_photo_comes_back(client: TestClient) -> None
     about = client.get("/api/about").json()
     assert about["kinds"] == {"swap": 2, "blurred": 1, "gender": 1}
     assert client.get("/api/progress").json()["states"]["open"] == 37
+
+
+def test_a_manifest_that_was_edited_meanwhile_is_told(client: TestClient, manifest: Path) -> None:
+    assert client.get("/api/progress").json()["notice"] is None
+    manifest.write_text(manifest.read_text() + "\n")
+    assert "manifest.csv was edited" in client.get("/api/progress").json()["notice"]
+    manifest.unlink()
+    assert "manifest.csv is gone" in client.get("/api/progress").json()["notice"]
+    assert client.post("/api/decisions", json=sent(4)).status_code == 200
 
 
 def test_a_stale_decision_is_a_conflict(client: TestClient, store: Store) -> None:
@@ -112,7 +122,7 @@ def test_of_a_box_the_face_and_what_is_about_it_is_shown(tmp_path: Path) -> None
             for box in boxes]  # fmt: skip
     with Store(tmp_path / "labels.db") as store:
         store.follow(manifest_from_rows(rows))
-        client = TestClient(create_app(store, "two"))
+        client = TestClient(create_app(store, WatchedManifest(tmp_path / "two.csv")))
         face = Image.open(io.BytesIO(client.get("/api/photos/1/large.jpg").content))
         assert face.size == (80, 80)
         assert face.getpixel((40, 40)) > (240, 240, 240)  # type: ignore[operator]
@@ -121,8 +131,9 @@ def test_of_a_box_the_face_and_what_is_about_it_is_shown(tmp_path: Path) -> None
         assert "outside the photo" in problem(client.get("/api/photos/3/large.jpg"), 404)["detail"]
 
 
-def test_pages_of_other_sites_decide_nothing(store: Store) -> None:
-    client = TestClient(create_app(store, "made", hosts=("127.0.0.1",)), "http://127.0.0.1:8001")
+def test_pages_of_other_sites_decide_nothing(store: Store, manifest: Path) -> None:
+    app = create_app(store, WatchedManifest(manifest), hosts=("127.0.0.1",))
+    client = TestClient(app, "http://127.0.0.1:8001")
     evil = {"origin": "http://evil.example"}
     problem(client.post("/api/decisions", json=sent(1), headers=evil), 403)
     problem(client.post("/api/undo", json={"who": "ann"}, headers=evil), 403)

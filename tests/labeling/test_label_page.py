@@ -233,6 +233,14 @@ def test_a_photo_that_vanished_can_be_taken_out(browser: Browser, audited: Path)
     assert invoke("label", "export", audited, "--out", out)["removed"] == 1
 
 
+def test_a_manifest_that_was_edited_meanwhile_is_told(page: Page, audited: Path) -> None:
+    press(page, "Enter")
+    expect(page.locator("#notice")).to_be_hidden()
+    audited.write_text(audited.read_text().replace("made", "mend"))
+    expect(page.locator("#notice")).to_contain_text("manifest.csv was edited", timeout=20_000)
+    press(page, "Enter")  # and people go on
+
+
 def test_keys_zoom_and_show_what_they_do(page: Page) -> None:
     before = page.locator("#large").bounding_box()
     page.keyboard.press("+")

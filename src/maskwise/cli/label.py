@@ -65,7 +65,9 @@ def page(
     from maskwise.audit.findings import read_findings
     from maskwise.data.manifest import read_manifest
     from maskwise.labeling.run import serve_labels
+    from maskwise.labeling.watched import WatchedManifest
 
+    watched = WatchedManifest(manifest)
     frame = read_manifest(manifest, check_photos=False)
     beside = manifest.with_name(f"{manifest.stem}-audit") / "findings.csv"
     listed = findings or (beside if beside.is_file() else None)
@@ -76,8 +78,9 @@ def page(
             store.propose(frame, found)
         else:
             console().print(f"no findings: maskwise data audit {manifest} proposes what to look at")
-        title = manifest.stem
-        serve_labels(store, title, host, port, twice, lambda at: typer.echo(f"labels are at {at}"))
+        serve_labels(
+            store, watched, host, port, twice, lambda at: typer.echo(f"labels are at {at}")
+        )
 
 
 @app.command()

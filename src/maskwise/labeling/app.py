@@ -25,7 +25,8 @@ from maskwise.labeling.records import (
 )
 from maskwise.labeling.schema import STATES
 from maskwise.labeling.store import Store
-from maskwise.labels import TASKS
+from maskwise.labeling.watched import WatchedManifest
+from maskwise.labels import TASK_BOUNDARIES, TASKS
 from maskwise.serving.page import add_page
 from maskwise.serving.problems import ProblemError, Unforeseen, tell_problems
 from maskwise.version import __version__
@@ -59,9 +60,9 @@ class Undo(BaseModel):
 
 
 def create_app(
-    store: Store, title: str, twice: bool = False, hosts: Sequence[str] = ("*",)
+    store: Store, manifest: WatchedManifest, twice: bool = False, hosts: Sequence[str] = ("*",)
 ) -> FastAPI:
-    """Return the application for an open store; `title` is what the page calls the set.
+    """Return the application for the open store of a manifest.
 
     With `twice` each photo is asked of two people. `hosts` are the names it may be called by: with
     other names another site's page could reach what listens on this machine.
@@ -71,20 +72,25 @@ def create_app(
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     tell_problems(app)
     _tell_more(app)
-    _add_reading(app, store, title, twice)
+    _add_reading(app, store, manifest, twice)
     _add_deciding(app, store, twice)
     add_page(app, _FOLDER)
     return app
 
 
-def _add_reading(app: FastAPI, store: Store, title: str, twice: bool) -> None:
+def _add_reading(app: FastAPI, store: Store, manifest: WatchedManifest, twice: bool) -> None:
     wanted = Annotated[Filters, Depends(Filters)]
 
     @app.get("/api/about")
     def about() -> dict[str, Any]:
         return {
-            "title": title, "twice": twice, "tasks": TASKS, "states": STATES, "kinds": _kinds(store)
-        }  # fmt: skip
+            "title": manifest.path.stem,
+            "twice": twice,
+            "tasks": TASKS,
+            "boundaries": TASK_BOUNDARIES,
+            "states": STATES,
+            "kinds": _kinds(store),
+        }
 
     @app.get("/api/next")
     def following(
@@ -104,7 +110,8 @@ def _add_reading(app: FastAPI, store: Store, title: str, twice: bool) -> None:
 
     @app.get("/api/progress")
     def state() -> dict[str, Any]:
-        return progress(store) | {"agreement": agreement(store)}
+        found = progress(store) | {"agreement": agreement(store)}
+        return found | {"notice": manifest.notice()}
 
     @app.get("/api/photos/{number}")
     def photo(number: int, who: Name) -> dict[str, Any]:

@@ -6,11 +6,17 @@ import uvicorn
 
 from maskwise.labeling.app import create_app
 from maskwise.labeling.store import Store
+from maskwise.labeling.watched import WatchedManifest
 from maskwise.serving.run import HERE, address, listen
 
 
 def serve_labels(
-    store: Store, title: str, host: str, port: int, twice: bool, told: Callable[[str], None]
+    store: Store,
+    manifest: WatchedManifest,
+    host: str,
+    port: int,
+    twice: bool,
+    told: Callable[[str], None],
 ) -> None:
     """Answer until a signal ends this process; `told` is given the address, just before.
 
@@ -21,7 +27,7 @@ def serve_labels(
         told(address(host, listening))
         names = (*HERE, "[::1]") if host in HERE else ("*",)
         config = uvicorn.Config(
-            create_app(store, title, twice, names),
+            create_app(store, manifest, twice, names),
             log_level="warning",
             access_log=False,
             server_header=False,

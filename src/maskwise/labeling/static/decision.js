@@ -38,17 +38,12 @@ export function ofClass(tasks, number) {
   return Object.fromEntries(TASKS.map((task, place) => [task, tasks[task][parts[place]]]));
 }
 
-const GROUPS = { young: [0, 30], middle: [30, 60], old: [60, 200] };
-
-// an age group that the age contradicts takes the age away; an age brings its group
-export function withLabel(labels, name, value) {
+// an age brings its group; another group than its own takes the age away
+export function withLabel(about, labels, name, value) {
   const next = { ...labels, [name]: value };
-  if (name === "age" && value !== null) {
-    next.age_group = Object.keys(GROUPS).find((word) => value >= GROUPS[word][0] && value < GROUPS[word][1]);
-  }
-  if (name === "age_group" && next.age !== null) {
-    const [from, to] = GROUPS[value];
-    if (next.age < from || next.age >= to) next.age = null;
-  }
+  if (next.age === null || !(name === "age" || name === "age_group")) return next;
+  const group = about.tasks.age_group[about.boundaries.filter((from) => next.age >= from).length];
+  if (name === "age") next.age_group = group;
+  else if (next.age_group !== group) next.age = null;
   return next;
 }

@@ -37,7 +37,7 @@ function show(found) {
 }
 
 function setLabel(name, value) {
-  labels = withLabel(labels, name, value);
+  labels = withLabel(about, labels, name, value);
   drawLabels(about.tasks, labels, photo.labels);
 }
 
@@ -106,7 +106,7 @@ function act(name) {
 }
 
 function saveClass(number) {
-  for (const [task, word] of Object.entries(ofClass(about.tasks, number))) labels = withLabel(labels, task, word);
+  for (const [task, word] of Object.entries(ofClass(about.tasks, number))) labels = withLabel(about, labels, task, word);
   act("accept");
 }
 
@@ -203,7 +203,12 @@ async function left() {
 }
 
 async function refresh() {
-  try { drawProgress(await get("progress"), who); } catch { /* told at the next decision */ }
+  try {
+    const found = await get("progress");
+    drawProgress(found, who);
+    byId("notice").textContent = found.notice ?? "";
+    byId("notice").hidden = !found.notice;
+  } catch { /* told at the next decision */ }
 }
 
 function fill() {
