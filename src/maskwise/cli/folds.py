@@ -1,6 +1,5 @@
 """`maskwise data split` and `maskwise data check`."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -75,10 +74,11 @@ def check(
 
 
 def _twins(frame: "pl.DataFrame", workers: int | None) -> "tuple[Fingerprints, list[Twin]]":
+    from maskwise.cores import core_count
     from maskwise.data.duplicates import find_twins, fingerprint_photos
 
     with photo_bar("comparing photos", len(frame)) as advance:
-        count = (os.cpu_count() or 1) if workers is None else workers
+        count = core_count() if workers is None else workers
         prints = fingerprint_photos(frame["photo"].to_list(), count, advance)
     return prints, find_twins(prints)
 

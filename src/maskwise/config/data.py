@@ -1,12 +1,12 @@
 """Settings of labels, of the way from a photo to the model's frame, and of the frames kept."""
 
-import os
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from maskwise.config.base import Positive, Section, UserPath
+from maskwise.cores import core_count
 from maskwise.labels import TASK_BOUNDARIES
 
 Boundaries = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(le=120)]]
@@ -86,9 +86,7 @@ class CacheSettings(Section):
     """none: $XDG_CACHE_HOME/maskwise, or ~/.cache/maskwise."""
     limit_gb: Annotated[float, Field(ge=0)] = 20.0
     """A set that would take more is streamed through workers instead, with the same pixels."""
-    workers: Annotated[int, Field(ge=0, le=256)] = Field(
-        default_factory=lambda: os.cpu_count() or 1
-    )
+    workers: Annotated[int, Field(ge=0, le=256)] = Field(default_factory=core_count)
     """Processes that decode; 0 decodes in this one."""
     device_limit_gb: Annotated[float, Field(ge=0)] = 4.0
     """Photos of a run that take up to this are copied to the accelerator once and stay there."""

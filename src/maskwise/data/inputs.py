@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
+from maskwise.cores import core_count
 from maskwise.data.duplicates import find_twins, fingerprint_photos
 from maskwise.data.manifest import fill_age_groups, read_manifest, write_manifest
 from maskwise.data.options import ImportOptions
@@ -47,7 +48,7 @@ def training_manifest(source: Path, run: Path) -> Path:
     if (run / "run.json").is_file():
         return run / "manifest.csv"
     frame = import_source(source, ImportOptions(source=source.resolve().stem))
-    prints = fingerprint_photos(frame["photo"].to_list(), os.cpu_count() or 1)
+    prints = fingerprint_photos(frame["photo"].to_list(), core_count())
     written = run / "manifest.csv"
     write_manifest(split_manifest(frame, find_twins(prints)), written)
     return written

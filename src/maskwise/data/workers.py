@@ -1,6 +1,5 @@
 """Work shared out to processes, and what it means when one is killed."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -8,6 +7,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import TypeVar
 
+from maskwise.cores import core_count
 from maskwise.errors import WorkerError
 
 Item = TypeVar("Item")
@@ -33,13 +33,6 @@ def map_in_order(
         return
     with worker_pool(workers) as pool:
         yield from pool.map(function, items, chunksize=chunk)
-
-
-def core_count() -> int:
-    """Return the cores that this process may use: it may be kept to some of the machine's."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def process_count(workers: int) -> int:

@@ -6,7 +6,7 @@ from typing import Final, Self
 
 import onnxruntime
 
-from maskwise.data.workers import core_count
+from maskwise.cores import core_count
 from maskwise.errors import RunError, SettingsError
 from maskwise.labels import TASKS
 from maskwise.models.classifier import Frames
