@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image
 
 from maskwise.data.drawn.people import plan_person
-from maskwise.data.drawn.photos import plan_photo
+from maskwise.data.drawn.photos import PhotoPlan, plan_photo
 from maskwise.data.drawn.scene import draw_person
 from maskwise.data.faces import Face, choose_face
+from maskwise.data.samples import PHOTOS
 from maskwise.labels import MaskState
 
 SIZE = (192, 256)
@@ -23,6 +24,12 @@ def person(number: int, state: MaskState = MaskState.NOT_WEAR, **changes: Any) -
     plan = plan_photo(0, number, "train", 6, state)
     drawn = draw_person(plan_person(0, number, "train"), replace(plan, **changes))
     return drawn.resize(SIZE)
+
+
+def drawn(person: int, photo: int) -> tuple[Image.Image, PhotoPlan]:
+    """Return one of the seven photos of a drawn person, and its plan."""
+    plan = plan_photo(0, person, "train", photo, list(PHOTOS.values())[photo])
+    return draw_person(plan_person(0, person, "train"), plan), plan
 
 
 def labels(number: int) -> dict[str, object]:
