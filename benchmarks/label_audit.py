@@ -135,7 +135,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--folds", type=int, default=0)
     parser.add_argument("--fold", help="of the manifest: people of this fold only")
     parser.add_argument("settings", nargs="*")
-    options = parser.parse_args(words)
+    options = parser.parse_intermixed_args(words)
     if bool(options.model) == bool(options.folds):
         parser.error("say either --model FILE or --folds N")
     frame = read_manifest(options.manifest)

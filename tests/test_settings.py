@@ -99,3 +99,11 @@ def test_paths_may_begin_with_the_home_folder(
     section, name = key.split(".")
     settings = load_settings(None, [f"{key}=~/here"])
     assert getattr(getattr(settings, section), name) == tmp_path / "here"
+
+
+def test_a_bare_no_means_no(tmp_path: Path) -> None:
+    assert load_settings(None, ["train.amp=no"]).train.amp == "no"
+    (tmp_path / "own.yaml").write_text("train: {amp: no}\n")
+    assert load_settings(tmp_path / "own.yaml").train.amp == "no"
+    with pytest.raises(SettingsError, match="amp"):
+        load_settings(None, ["train.amp=yes"])

@@ -154,7 +154,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/shipped"))
     parser.add_argument("--from-file", action="store_true")
     parser.add_argument("settings", nargs="*")
-    options = parser.parse_args(words)
+    options = parser.parse_intermixed_args(words)
     out = options.out
     manifest = make_manifest(options.data, out)
     begun = packaged(manifest, out) if options.from_file else begin(options, manifest)

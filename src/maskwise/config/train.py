@@ -14,6 +14,11 @@ def _number_as_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _no_as_text(value: object) -> object:
+    """YAML reads a bare no as false."""
+    return "no" if value is False else value
+
+
 class TrainSettings(Section):
     """The training loop."""
 
@@ -27,7 +32,7 @@ class TrainSettings(Section):
     """Of first weights, order, augmentation and dropout."""
     device: str = "auto"
     """auto: an accelerator where there is one; or cpu."""
-    amp: Literal["no", "bf16", "fp16"] = "no"
+    amp: Annotated[Literal["no", "bf16", "fp16"], BeforeValidator(_no_as_text)] = "no"
     """Mixed precision."""
     channels_last: bool = True
     """Memory layout that convolutions are faster in."""
