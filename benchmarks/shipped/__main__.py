@@ -103,8 +103,8 @@ def sources_apart(manifest: Path, bare_too: bool) -> Path:
     rare = real & (pl.col("mask") == "incorrect")
     bare = ~real & (pl.col("mask") == "not_wear") & bare_too
     named = pl.when(rare).then(pl.lit(RARE)).when(bare).then(pl.lit(BARE_FACES))
-    named = named.otherwise(pl.col("source")).alias("source")
-    pl.read_csv(manifest, infer_schema=False).with_columns(named).write_csv(apart)
+    source = named.otherwise(pl.col("source")).alias("source")
+    pl.read_csv(manifest, infer_schema=False).with_columns(source).write_csv(apart)
     return apart
 
 

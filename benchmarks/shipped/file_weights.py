@@ -74,7 +74,7 @@ def load_convolutions(network: nn.Module, convolutions: Arrays) -> None:
         raise ValueError(f"the file is of another network; it differs in {found ^ set(names)}")
     with torch.no_grad():
         for name, norm in zip(names, norms, strict=True):
-            modules[name].weight.copy_(torch.from_numpy(convolutions[f"{name}.weight"]))  # type: ignore[operator]
+            modules[name].weight.copy_(torch.from_numpy(convolutions[f"{name}.weight"]))
             norm.weight.fill_(1)
             norm.bias.copy_(torch.from_numpy(convolutions[f"{name}.bias"]))
 

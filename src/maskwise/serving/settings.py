@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from maskwise.config.base import Section
-from maskwise.data.workers import core_count
+from maskwise.cores import core_count
 
 SETTINGS: Final = "MASKWISE_SERVE_SETTINGS"
 """Environment variable that hands the settings to worker processes, as JSON."""
