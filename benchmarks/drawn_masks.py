@@ -16,7 +16,6 @@ times. A stopped run goes on when the command is given again.
 """
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -28,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from maskwise.config import CacheSettings, Settings
+from maskwise.cores import core_count
 from maskwise.data.duplicates import find_twins, fingerprint_photos
 from maskwise.data.manifest import read_manifest, write_manifest
 from maskwise.data.split import TEST, TRAIN, VAL, split_manifest
@@ -47,7 +47,7 @@ Codes = NDArray[np.int64]
 def folded(frame: pl.DataFrame, folds: int, seed: int) -> pl.DataFrame:
     """Return the photos of known mask state in folds of people; near-duplicates stay together."""
     known = frame.filter(pl.col("mask").is_not_null())
-    twins = find_twins(fingerprint_photos(known["photo"].to_list(), workers=os.cpu_count() or 1))
+    twins = find_twins(fingerprint_photos(known["photo"].to_list(), workers=core_count()))
     return split_manifest(known, twins, folds=folds, seed=seed, reassign=True)
 
 

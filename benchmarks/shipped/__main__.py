@@ -150,11 +150,13 @@ def main(words: Sequence[str] | None = None) -> None:
     """Make the model, or go on with it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("data", type=Path)
-    parser.add_argument("graph", type=Path)
+    parser.add_argument("graph", type=Path, nargs="?")
     parser.add_argument("--out", type=Path, default=Path("runs/shipped"))
     parser.add_argument("--from-file", action="store_true")
     parser.add_argument("settings", nargs="*")
     options = parser.parse_intermixed_args(words)
+    if not options.from_file and not options.graph:
+        parser.error("name the graph that first weights are made of, or say --from-file")
     out = options.out
     manifest = make_manifest(options.data, out)
     begun = packaged(manifest, out) if options.from_file else begin(options, manifest)

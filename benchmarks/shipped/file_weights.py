@@ -27,7 +27,7 @@ from maskwise.export.export_model import training_frames
 from maskwise.models.loading import SHIPPED
 from maskwise.models.onnx_classifier import OnnxClassifier
 from maskwise.storage import replacing
-from maskwise.transforms.network_input import network_input, to_planes
+from maskwise.transforms.network_input import middle, network_input, to_planes
 
 BACKBONE: Final = "mobilenetv1_100"
 NETWORK: Final = "networks.0."
@@ -72,6 +72,10 @@ def load_convolutions(network: nn.Module, convolutions: Arrays) -> None:
     found = {name.rpartition(".")[0] for name in convolutions}
     if found != set(names) or len(names) != len(norms):
         raise ValueError(f"the file is of another network; it differs in {found ^ set(names)}")
+    shapes = {name: tuple(modules[name].weight.shape) for name in names}  # type: ignore[arg-type]
+    other = [name for name in names if convolutions[f"{name}.weight"].shape != shapes[name]]
+    if other:
+        raise ValueError(f"the file is of another network: {other[0]} has other kernels")
     with torch.no_grad():
         for name, norm in zip(names, norms, strict=True):
             modules[name].weight.copy_(torch.from_numpy(convolutions[f"{name}.weight"]))
@@ -84,7 +88,7 @@ def training_faces(manifest: Path, classifier: OnnxClassifier) -> torch.Tensor:
     preprocess = classifier.info.preprocess
     batches = training_frames(manifest, classifier, preprocess, CacheSettings())
     pixels = torch.from_numpy(np.concatenate(list(batches))[:FACES])
-    return network_input(to_planes(pixels), preprocess)
+    return network_input(to_planes(middle(pixels, preprocess.spare)), preprocess)
 
 
 def make_file_weights(manifest: Path, out: Path) -> None:

@@ -71,6 +71,10 @@ def test_a_single_wrong_mask_is_no_swap() -> None:
     assert [(each.kind, each.rows) for each in found] == [("mask", (4,))]
     assert fixes(found[0]) == {(4, "mask", "wear")}
     assert found[0].score == 1 - tasks["mask"][4][TASKS["mask"].index("not_wear")]
+    # nor where a right label of the person looks a little more like the wrong one
+    tasks["mask"][4], tasks["mask"][5] = (0.95, 0.01, 0.04), (0.945, 0.005, 0.05)
+    found = list(label_findings(changed(frame, "mask", {4: "not_wear"}), tasks))
+    assert [(each.kind, each.rows) for each in found] == [("mask", (4,))]
 
 
 def test_a_persons_gender_is_judged_by_all_photos_and_mended_in_all() -> None:

@@ -55,10 +55,12 @@ def test_a_decision_goes_in_and_the_photo_comes_back(client: TestClient) -> None
 
 def test_a_manifest_that_was_edited_meanwhile_is_told(client: TestClient, manifest: Path) -> None:
     assert client.get("/api/progress").json()["notice"] is None
+    manifest.write_bytes(manifest.read_bytes())
+    assert client.get("/api/progress").json()["notice"] is None  # it says the same
     manifest.write_text(manifest.read_text() + "\n")
     assert "manifest.csv was edited" in client.get("/api/progress").json()["notice"]
     manifest.unlink()
-    assert "manifest.csv is gone" in client.get("/api/progress").json()["notice"]
+    assert "manifest.csv cannot be read" in client.get("/api/progress").json()["notice"]
     assert client.post("/api/decisions", json=sent(4)).status_code == 200
 
 

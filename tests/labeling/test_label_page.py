@@ -236,7 +236,9 @@ def test_a_photo_that_vanished_can_be_taken_out(browser: Browser, audited: Path)
 def test_a_manifest_that_was_edited_meanwhile_is_told(page: Page, audited: Path) -> None:
     press(page, "Enter")
     expect(page.locator("#notice")).to_be_hidden()
-    audited.write_text(audited.read_text().replace("made", "mend"))
+    before = audited.read_text()
+    audited.write_text(before.replace("made", "mend"))
+    assert audited.read_text() != before
     expect(page.locator("#notice")).to_contain_text("manifest.csv was edited", timeout=20_000)
     press(page, "Enter")  # and people go on
 

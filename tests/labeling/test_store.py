@@ -217,6 +217,53 @@ def test_a_manifest_that_was_edited_is_followed_and_decisions_stay(manifest: Pat
         assert again.follow(read_manifest(manifest, check_photos=False)).edited == 0
 
 
+def test_edits_and_decisions_about_other_labels_are_both_kept(manifest: Path) -> None:
+    store, frame = opened(manifest)
+    with store:
+        decide(store, "ann", [decision(1, "label", mask="not_wear"), decision(2, "delete"),
+                              decision(3, "label", age_group="old")])  # fmt: skip
+        edited = [25 if row < 3 else age for row, age in enumerate(frame["age"])]
+        followed = store.follow(frame.with_columns(age=pl.Series(edited, dtype=frame["age"].dtype)))
+        assert [Path(name).name for name in followed.disputed] == ["002.png"]  # 25 is not old
+        assert followed.edited == 2
+        first, second = photo_detail(store, 1, "x"), photo_detail(store, 2, "x")
+        assert (first["labels"]["mask"], first["labels"]["age"]) == ("not_wear", 25)
+        assert (first["state"], second["state"], second["labels"]["age"]) == ("done", "deleted", 25)
+
+
+def test_labels_that_an_edit_changed_are_not_accepted_unseen(manifest: Path) -> None:
+    store, frame = opened(manifest)
+    with store:
+        masks = ["incorrect", *frame["mask"][1:]]
+        store.follow(frame.with_columns(mask=pl.Series(masks)))
+        with pytest.raises(StaleError):
+            decide(store, "ann", [decision(1), decision(2)])
+        after = decide(store, "ann", [decision(1, version=1), decision(2)])
+        assert [photo["mask"] for photo in after] == ["incorrect", frame["mask"][1]]
+        back = undo(store, "ann")
+        assert [photo["mask"] for photo in back] == ["incorrect", frame["mask"][1]]
+
+
+def test_what_is_left_when_all_is_taken_back_is_what_the_manifest_says(manifest: Path) -> None:
+    store, frame = opened(manifest)
+    with store:
+        decide(store, "ann", [decision(1, "label", mask="not_wear")])
+        store.follow(frame.with_columns(mask=pl.Series(["incorrect", *frame["mask"][1:]])))
+        (back,) = undo(store, "ann")
+        assert (back["mask"], back["state"]) == ("incorrect", "open")
+        assert corrections(store) == []
+
+
+def test_several_decisions_about_a_photo_are_taken_back_one_by_one(made: Opened) -> None:
+    store, _ = made
+    decide(store, "ann", [decision(4, "label", mask="incorrect")])
+    decide(store, "ann", [decision(4, "label", 1, mask="not_wear"), decision(5)])
+    assert undo(store, "ann")[0]["mask"] == "incorrect"
+    assert [photo["mask"] for photo in undo(store, "ann")] == ["wear"]
+    with pytest.raises(WrongDecisionError, match="nothing to take back"):
+        undo(store, "ann")
+
+
 def test_a_damaged_or_foreign_file_is_said_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "labels.db"
     path.write_bytes(b"SQLite format 3\0" + b"rubbish" * 400)

@@ -58,6 +58,38 @@ def test_two_who_agree_settle_a_photo_and_two_who_do_not_dispute_it(store: Store
     assert (settled[0]["state"], settled[0]["mask"]) == ("done", "not_wear")
 
 
+def test_other_photos_of_the_person_tell_nothing_either(store: Store) -> None:
+    with store.writing() as connection:
+        connection.execute("UPDATE photos SET person = 'p' WHERE id IN (4, 5)")
+    decide(store, "ann", [decision(5, "label", gender="male")], twice=True)
+    shown = photo_detail(store, 4, "bob", twice=True)
+    (other,) = shown["related"]
+    assert (other["id"], other["labels"]["gender"], other["state"]) == (5, "female", "open")
+    mine = photo_detail(store, 4, "ann", twice=True)["related"][0]
+    assert (mine["labels"]["gender"], mine["state"]) == ("male", "done")
+
+
+def test_who_settles_a_dispute_sees_what_both_said_and_makes_nobody_agree(store: Store) -> None:
+    for photo in (1, 2):
+        decide(store, "ann", [decision(photo, "label", mask="wear")], twice=True)
+        decide(store, "bob", [decision(photo, "label", 1, mask="incorrect")], twice=True)
+    said = photo_detail(store, 1, "ann", twice=True)["history"]
+    assert [(each["who"], each["labels"]["mask"]) for each in said] == [
+        ("ann", "wear"), ("bob", "incorrect")
+    ]  # fmt: skip
+    before = agreement(store)
+    decide(store, "ann", [decision(1, "label", 2, mask="incorrect")], twice=True)
+    assert agreement(store) == before
+    assert before[0]["same"] == 0
+
+
+def test_a_photo_that_was_put_off_is_still_asked_of_two(store: Store) -> None:
+    decide(store, "ann", [decision(1, "skip")], twice=True)
+    decide(store, "bob", [decision(1, "accept", 1)], twice=True)
+    assert count_photos(store, "ann", Filters(), twice=True) == 37
+    assert count_photos(store, "bob", Filters(), twice=True) == 36
+
+
 def test_what_one_puts_off_or_calls_wrong_another_settles(store: Store) -> None:
     decide(store, "ann", [decision(1, "skip"), decision(2, "wrong")], twice=True)
     after = decide(

@@ -83,7 +83,7 @@ def runs(tmp_path: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch) -> li
     invoke(*words, "--out", tmp_path / "a")
     start = f"model.pretrained={tmp_path / 'a'}"
     others = [word for word in words if word != "model.pretrained=none"]
-    invoke(*others, start, "--out", tmp_path / "b")
+    invoke(*others, start, "model.pretrained_heads=true", "--out", tmp_path / "b")
     invoke(*others, start, "augment.enabled=false", "train.seed=1", "--out", tmp_path / "c")
     return [tmp_path / name for name in "abc"]
 

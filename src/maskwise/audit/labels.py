@@ -52,10 +52,11 @@ def label_findings(frame: pl.DataFrame, tasks: Tasks) -> Iterator[Finding]:
 def swaps(
     frame: pl.DataFrame, people: Sequence[Rows], codes: Rows, found: Values
 ) -> Iterator[Finding]:
-    """Yield pairs of a person's photos whose mask labels are likelier the other way round.
+    """Yield pairs of a person's photos each of which is likelier with the other's mask label.
 
-    The score is the share of 'the other way round' in the likelihood of the two; each photo is in
-    one pair at most, the surest.
+    One wrong label makes no swap, though together with it a right one may look like one. The score
+    is the share of 'the other way round' in the likelihood of the two; each photo is in one pair at
+    most, the surest.
     """
     known = (codes != UNKNOWN) & ~np.isnan(found).any(axis=1)
     for rows in people:
@@ -64,9 +65,10 @@ def swaps(
             here, there = codes[first], codes[second]
             if here == there:
                 continue
-            other = float(found[first, there]) * float(found[second, here])
-            given = float(found[first, here]) * float(found[second, there])
-            if other > given:
+            first_given, first_other = map(float, found[first, [here, there]])
+            second_given, second_other = map(float, found[second, [there, here]])
+            if first_other > first_given and second_other > second_given:
+                other, given = first_other * second_other, first_given * second_given
                 pairs.append((other / (other + given), first, second))
         used: set[int] = set()
         for share, first, second in sorted(pairs, reverse=True):

@@ -40,10 +40,14 @@ Both networks lose faces that fill the photo, and find most of them in the secon
 """
 _GLANCE: Final = 256
 """Larger side of the small picture that large faces are found in, where a photo is larger."""
+_WORTH: Final = 0.6
+"""Scale of that picture above which it costs nearly as much as the photo itself."""
 _LARGE: Final = 48
 """Larger side of a large face, in pixels of that picture."""
 SAME_FACE: Final = 0.3
 """Two boxes are of one face from this intersection over union on."""
+_PART: Final = 0.8
+"""A box with this share of its area in another one, and more than half as large, is of its face."""
 _CENTRAL: Final = 0.5
 _CLEARLY: Final = 0.02
 _SURELY: Final = 0.9
@@ -77,8 +81,8 @@ class Detector(Protocol):
     def find_main(self, image: Image.Image) -> Face | None:
         """Return the face that an image is of: what `choose_face` takes of all, but found faster.
 
-        A face that weighs as much as any that only a larger picture shows needs no such picture.
-        Its box is that of `find`; its points are less exact.
+        A face that weighs as much as any that only a larger picture should show needs no such
+        picture. Its box is that of `find`; score and points are those of the small picture.
         """
 
 
@@ -145,7 +149,7 @@ class _NetworkDetector:
         They are found as well as in a large one, and in a fraction of the time.
         """
         scale = _GLANCE / max(photo.size)
-        if scale >= 1:
+        if scale > _WORTH:
             return []
         found = self._look(photo, self._network.thresholds[0], _GLANCE, _GLANCE)
         return [face for face in found if _side(face) * scale >= _LARGE]
@@ -184,13 +188,28 @@ def _with_boxes(found: list[Face], large: Sequence[Face]) -> list[Face]:
     """Return the faces found, with the boxes of those that are among the large ones, and these."""
     faces = list(found)
     for other in large:
-        shares = [overlap(face.box, other.box) for face in faces]
+        shares = [_likeness(face, other) for face in faces]
         if max(shares, default=0.0) >= SAME_FACE:
             place = shares.index(max(shares))
             faces[place] = replace(faces[place], box=other.box)
         else:
             faces.append(other)
     return faces
+
+
+def _likeness(face: Face, large: Face) -> float:
+    """Return the intersection over union of two boxes; 1 where one is a part of the large one.
+
+    A large picture may show a part of a face that fills it.
+    """
+    sides = [
+        min(face.box[axis + 2], large.box[axis + 2]) - max(face.box[axis], large.box[axis])
+        for axis in (0, 1)
+    ]
+    area = (face.box[2] - face.box[0]) * (face.box[3] - face.box[1])
+    within = max(sides[0], 0.0) * max(sides[1], 0.0) >= _PART * area
+    centred = within and _side(face) * 2 > _side(large)
+    return 1.0 if centred else overlap(face.box, large.box)
 
 
 def _side(face: Face) -> float:

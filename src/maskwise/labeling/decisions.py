@@ -18,7 +18,7 @@ from maskwise.labeling.records import (
 )
 from maskwise.labeling.schema import STANDING
 from maskwise.labeling.store import Store
-from maskwise.labeling.twice import first_decider
+from maskwise.labeling.twice import settled_by_another
 from maskwise.labels import TASKS, age_group_of
 
 
@@ -41,12 +41,12 @@ def decide(
     with store.writing() as connection:
         for decision in decisions:
             photo = _photo(connection, decision.photo)
-            first = first_decider(connection, photo, who) if twice else None
-            if not first and photo["version"] != decision.version:
+            second = twice and settled_by_another(connection, photo, who)
+            if not second and photo["version"] != decision.version:
                 raise StaleError(dict(photo))
-            labels = _labels(photo if not first else _originals(photo), decision)
-            now, state = labels, STATE_OF[decision.action]
-            if first:
+            labels = _labels(_originals(photo) if second else photo, decision)
+            now, state = labels, STATE_OF.get(decision.action, photo["state"])
+            if second:
                 now = {name: photo[name] for name in FIELDS}
                 state = state if (labels, state) == (now, photo["state"]) else "disputed"
             _record(connection, photo, who, decision.action, labels, batch, now, state)
@@ -55,6 +55,8 @@ def decide(
 
 def undo(store: Store, who: str) -> list[dict[str, Any]]:
     """Take a person's last decision back, with all photos that it was about; return them.
+
+    A photo about which no decision is left is labelled as the manifest says.
 
     Raises:
         StaleError: somebody else has decided about one of them since.
@@ -75,12 +77,13 @@ def undo(store: Store, who: str) -> list[dict[str, Any]]:
         batch = uuid.uuid4().hex
         for event in events:
             photo = _photo(connection, event["photo"])
-            if photo["version"] != event["version"]:
+            if _standing(connection, photo, "id > ?", event["id"]):
                 raise StaleError(dict(photo))
             changes = json.loads(event["changes"])
-            before = {name: photo[name] for name in FIELDS}
+            before, state = {name: photo[name] for name in FIELDS}, changes["state"][0]
             before |= {name: pair[0] for name, pair in changes.items() if name in FIELDS}
-            state = changes["state"][0]
+            if not _standing(connection, photo, "id <> ?", event["id"]):
+                before, state = _originals(photo), "open"
             _record(connection, photo, who, "undo", before, batch, before, state, event["id"])
         return [dict(_photo(connection, event["photo"])) for event in events]
 
@@ -94,6 +97,15 @@ def _photo(connection: sqlite3.Connection, number: int) -> sqlite3.Row:
     return row
 
 
+def _standing(connection: sqlite3.Connection, photo: sqlite3.Row, rule: str, value: object) -> bool:
+    """Return whether a decision about a photo stands for which a rule holds."""
+    found = connection.execute(
+        f"SELECT 1 FROM events WHERE photo = ? AND {rule} AND {STANDING}",  # noqa: S608
+        (photo["id"], value),
+    ).fetchone()
+    return found is not None
+
+
 def _originals(photo: sqlite3.Row) -> dict[str, Any]:
     return {name: photo[f"old_{name}"] for name in FIELDS}
 
@@ -104,7 +116,7 @@ def _labels(photo: Any, decision: Decision) -> Labels:
     A new age brings its group; a new group that contradicts the age takes that away.
     """
     labels: Labels = {name: photo[name] for name in FIELDS}
-    if decision.action != "label":
+    if decision.action not in ("label", "relabel"):
         if decision.labels:
             raise WrongDecisionError(f"{decision.action} takes no labels")
         return labels

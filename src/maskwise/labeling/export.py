@@ -9,7 +9,8 @@ from maskwise.data.corrections import DELETED, Correction
 from maskwise.labeling.records import FIELDS
 from maskwise.labeling.store import Store
 
-_DECIDED: Final = ("done", "deleted")
+_DECIDED: Final = ("done", "deleted", "open")
+"""States in which labels count; in an open photo they may be those of a whole person."""
 
 
 def corrections(store: Store) -> list[Correction]:
@@ -23,7 +24,7 @@ def corrections(store: Store) -> list[Correction]:
     found = []
     with store.reading() as connection:
         rows = connection.execute(
-            "SELECT * FROM photos WHERE gone = 0 AND state IN (?, ?) ORDER BY id", _DECIDED
+            "SELECT * FROM photos WHERE gone = 0 AND state IN (?, ?, ?) ORDER BY id", _DECIDED
         ).fetchall()
         for row in rows:
             last = connection.execute(

@@ -66,7 +66,9 @@ def _speed(times: Sequence[str]) -> float | None:
 def agreement(store: Store) -> list[dict[str, Any]]:
     """Return for each two people and task, over the photos that both decided about, their kappa.
 
-    What counts is what each said last; photos that either would take out are left out.
+    What counts is what each said last of a photo that was not disputed: who settles a dispute knows
+    what the others said. Photos that either would take out are left out. Opinions are independent
+    only where each photo is asked of two people, `twice`.
 
     Raises:
         StorageError: the file is locked or damaged.
@@ -74,9 +76,11 @@ def agreement(store: Store) -> list[dict[str, Any]]:
     opinions: dict[str, dict[int, dict[str, str | None]]] = defaultdict(dict)
     with store.reading() as connection:
         for row in connection.execute(
-            f"SELECT photo, who, action, labels FROM events WHERE {STANDING} "  # noqa: S608
+            f"SELECT photo, who, action, labels, changes FROM events WHERE {STANDING} "  # noqa: S608
             "ORDER BY id"
         ):
+            if json.loads(row["changes"])["state"][0] == "disputed":
+                continue
             if row["action"] in ("accept", "label"):
                 opinions[row["who"]][row["photo"]] = json.loads(row["labels"])
             else:

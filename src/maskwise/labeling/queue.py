@@ -8,12 +8,12 @@ from typing import Any, Final
 from maskwise.labeling.records import FIELDS, Filters, WrongDecisionError
 from maskwise.labeling.schema import STATES
 from maskwise.labeling.store import Store
-from maskwise.labeling.twice import OPEN_TWICE, first_decider
+from maskwise.labeling.twice import OPEN_TWICE, settled_by_another
 from maskwise.labels import TASKS
 
 HELD: Final = 120.0
 """Seconds that a photo is kept for who was given it; nobody else is given it meanwhile."""
-_RELATED: Final = 24
+_RELATED: Final = 200
 """Other photos of the person that are shown, at most."""
 
 
@@ -136,15 +136,18 @@ def _shown(
     connection: sqlite3.Connection, row: sqlite3.Row, who: str, twice: bool
 ) -> dict[str, Any]:
     """Return a photo with its findings, the person's other photos and what was decided."""
-    blind = twice and first_decider(connection, row, who) is not None
+
+    def blind(photo: sqlite3.Row) -> bool:
+        return twice and settled_by_another(connection, photo, who)
+
     related = connection.execute(
         "SELECT * FROM photos WHERE person = ? AND id <> ? AND gone = 0 ORDER BY id LIMIT ?",
         (row["person"], row["id"], _RELATED),
     ).fetchall()
-    return _plain(row, blind) | {
+    return _plain(row, blind(row)) | {
         "findings": _findings(connection, row["id"]),
-        "related": [_plain(other, blind) for other in related],
-        "history": [] if blind else _history(connection, row["id"]),
+        "related": [_plain(other, blind(other)) for other in related],
+        "history": [] if blind(row) else _history(connection, row["id"]),
     }
 
 
@@ -192,6 +195,7 @@ def _others(connection: sqlite3.Connection, finding: int, number: int) -> list[d
 
 def _history(connection: sqlite3.Connection, number: int) -> list[dict[str, Any]]:
     rows = connection.execute(
-        "SELECT who, at, action, changes FROM events WHERE photo = ? ORDER BY id", (number,)
+        "SELECT who, at, action, changes, labels FROM events WHERE photo = ? ORDER BY id", (number,)
     ).fetchall()
-    return [dict(row) | {"changes": json.loads(row["changes"])} for row in rows]
+    read = ("changes", "labels")
+    return [dict(row) | {name: json.loads(row[name]) for name in read} for row in rows]

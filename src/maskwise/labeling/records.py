@@ -5,12 +5,12 @@ from typing import Any, Final, Literal
 
 from maskwise.labels import TASKS
 
-Action = Literal["accept", "label", "wrong", "skip", "delete"]
-"""Labels are right; they become others; they are wrong, but what is right is not said; later;
-the photo goes."""
+Action = Literal["accept", "label", "relabel", "wrong", "skip", "delete"]
+"""Labels are right; they become others; some do, but the photo is still to be looked at; they are
+wrong, but what is right is not said; later; the photo goes."""
 FIELDS: Final = (*TASKS, "age")
 """The labels that a person may change."""
-STATE_OF: Final[dict[Action, str]] = {
+STATE_OF: Final[dict[str, str]] = {
     "accept": "done",
     "label": "done",
     "wrong": "wrong",
@@ -29,7 +29,7 @@ class Decision:
     """That the person saw; another one's decision since then makes this one void."""
     action: Action
     labels: Labels
-    """Field -> new value, of `label` only; what is not named stays."""
+    """Field -> new value, of `label` and `relabel` only; what is not named stays."""
 
 
 @dataclass(frozen=True)

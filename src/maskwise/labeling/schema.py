@@ -1,8 +1,8 @@
 """The database behind the labelling page: one SQLite file beside the manifest.
 
 Decisions are events, appended and never changed; what a photo's labels are now follows from them
-and is kept beside, for speed. A decision is on the disk before it is answered: the file is in
-write-ahead mode and every commit is flushed.
+and from the manifest, and is kept beside, for speed. A decision is on the disk before it is
+answered: the file is in write-ahead mode and every commit is flushed.
 """
 
 import sqlite3

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import polars as pl
 
@@ -16,6 +16,7 @@ from maskwise.audit.findings import Finding
 from maskwise.data.manifest import photo_ids
 from maskwise.labeling.records import FIELDS
 from maskwise.labeling.schema import connect, database_error
+from maskwise.labels import age_group_of
 
 _ABOUT: Final = ("path", "box", "person", "source", "fold")
 _OLD: Final = tuple(f"old_{name}" for name in FIELDS)
@@ -29,7 +30,7 @@ class Followed:
     gone: int = 0
     """Photos that are in the database only; what was decided about them is kept."""
     edited: int = 0
-    """Photos whose labels the manifest changed, and about which nobody had decided."""
+    """Photos whose labels the manifest changed, where nobody had said otherwise."""
     disputed: list[str] = field(default_factory=list)
     """Photos that the manifest changed in another way than people did."""
 
@@ -77,10 +78,11 @@ class Store:
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self.connection
+                self.connection.execute("COMMIT")
             except BaseException:
-                self.connection.execute("ROLLBACK")
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
                 raise
-            self.connection.execute("COMMIT")
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -171,24 +173,46 @@ def _renew(
     labels: Sequence[object],
     followed: Followed,
 ) -> None:
-    """Take in what the manifest says now of a photo that is known."""
+    """Take in what the manifest says now of a photo that is known.
+
+    A label that only the manifest changed is taken, one that only people changed stays; where both
+    did, and differently, the photo is disputed.
+    """
     changed = [known[name] for name in _OLD] != list(labels)
     same_place = not known["gone"] and [known[name] for name in _ABOUT] == list(about)
     if not changed and same_place:
         return
     values: dict[str, object] = dict(zip(_ABOUT, about, strict=True)) | {"gone": 0}
     values |= dict(zip(_OLD, labels, strict=True))
-    if changed and not known["version"]:
-        values |= dict(zip(FIELDS, labels, strict=True))
-        followed.edited += 1
-    elif changed and [known[name] for name in FIELDS] != list(labels):
-        values["state"] = "disputed"
-        followed.disputed.append(known["name"])
+    if changed:
+        now = _merged(known, dict(zip(FIELDS, labels, strict=True)))
+        if now is None:
+            values["state"] = "disputed"
+            followed.disputed.append(known["name"])
+        elif any(known[name] != value for name, value in now.items()):
+            values |= now
+            followed.edited += 1
+        if values.keys() & {"state", *FIELDS}:
+            values["version"] = known["version"] + 1  # nobody has seen it as it is now
     settings = ", ".join(f"{name} = ?" for name in values)
     connection.execute(
         f"UPDATE photos SET {settings} WHERE id = ?",  # noqa: S608 # names of our own
         (*values.values(), known["id"]),
     )
+
+
+def _merged(known: sqlite3.Row, labels: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the labels of a photo that the manifest and people changed; None if they disagree."""
+    now = {}
+    for name, new in labels.items():
+        old, own = known[f"old_{name}"], known[name]
+        if len({old, new, own}) == 3:
+            return None
+        now[name] = new if own == old else own
+    age, group = now["age"], now["age_group"]
+    if age is not None and group is not None and age_group_of(age) != group:
+        return None
+    return now
 
 
 def _mark_gone(

@@ -1,26 +1,27 @@
 """Second opinions: who has settled a photo, and who may still say what it shows."""
 
 import sqlite3
-from typing import Final
+from typing import Any, Final
 
 from maskwise.labeling.schema import STANDING
 
 _SETTLED: Final = ("done", "deleted")
-OPEN_TWICE: Final = f"""
-(state = 'open' OR (state IN {_SETTLED} AND
-(SELECT COUNT(DISTINCT who) FROM events WHERE photo = photos.id AND {STANDING}) = 1 AND
-NOT EXISTS (SELECT 1 FROM events WHERE photo = photos.id AND who = ? AND {STANDING})))
+OPINION: Final = f"action IN ('accept', 'label', 'delete') AND {STANDING}"
+"""Condition of events that say what a photo is, and were not taken back."""
+_ONE_OTHER: Final = f"""
+(SELECT COUNT(DISTINCT who) FROM events WHERE photo = photos.id AND {OPINION}) = 1 AND
+NOT EXISTS (SELECT 1 FROM events WHERE photo = photos.id AND who = ? AND {OPINION})
 """  # noqa: S608 # words of our own
+OPEN_TWICE: Final = f"(state = 'open' OR (state IN {_SETTLED} AND {_ONE_OTHER}))"
 """Condition of photos that a person, the value it takes, is given where two people decide."""
 
 
-def first_decider(connection: sqlite3.Connection, photo: sqlite3.Row, who: str) -> str | None:
-    """Return who else settled a photo, where this person has said nothing; none if nobody did."""
+def settled_by_another(connection: sqlite3.Connection, photo: Any, who: str) -> bool:
+    """Return whether one other person settled a photo, and this one has yet to say something."""
     if photo["state"] not in _SETTLED:
-        return None
-    deciders = connection.execute(
-        f"SELECT who FROM events WHERE photo = ? AND {STANDING}",  # noqa: S608
-        (photo["id"],),
-    ).fetchall()
-    names = [row["who"] for row in deciders]
-    return None if who in names or not names else str(names[-1])
+        return False
+    found = connection.execute(
+        f"SELECT 1 FROM photos WHERE id = ? AND {_ONE_OTHER}",  # noqa: S608
+        (photo["id"], who),
+    ).fetchone()
+    return found is not None

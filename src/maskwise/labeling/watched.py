@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-Stamp = tuple[int, int] | None
-"""Time of the last change in ns and size in bytes; None: the file is gone."""
+from maskwise.storage import file_digest
 
 
 class WatchedManifest:
@@ -11,23 +10,35 @@ class WatchedManifest:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._read = _stamp(path)
+        self._stamp = _stamp(path)
+        self._digest = _digest(path)
 
     def notice(self) -> str | None:
         """Return what to tell people of a change since then, if there was one."""
         now = _stamp(self.path)
-        if now == self._read:
+        if now == self._stamp:
             return None
-        what = "is gone" if now is None else "was edited"
+        if now and _digest(self.path) == self._digest:
+            self._stamp = now  # written anew, as it was
+            return None
+        what = "was edited" if now else "cannot be read"
         return (
             f"{self.path.name} {what} since this page was started. Nothing that was decided is "
             "lost; stop maskwise label and start it again to see what the manifest says now."
         )
 
 
-def _stamp(path: Path) -> Stamp:
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Return time of the last change in ns and size in bytes; None where there is no file."""
     try:
         found = path.stat()
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size
+
+
+def _digest(path: Path) -> str:
+    try:
+        return file_digest(path)
+    except OSError:
+        return ""

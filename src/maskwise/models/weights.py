@@ -2,6 +2,8 @@
 
 import importlib
 import importlib.util
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +19,7 @@ StateDict = dict[str, torch.Tensor]
 _BACKBONE: Final = "backbone."
 """What the names of the backbone's weights begin with in a model folder."""
 _HEADS: Final = "heads."
+_LAYER: Final = re.compile(r"\.\d+\.")
 _MODEL_FOLDERS: Final = ("best", "last", "swa")
 """Names that every run gives to its models."""
 _LITE: Final = "tf_efficientnet_lite"
@@ -142,8 +145,7 @@ def load_head_weights(heads: nn.Module, folder: Path) -> None:
     """
     if not folder.is_dir():
         raise WeightsError(f"model.pretrained_heads: {folder} is no folder of a run, with heads")
-    weights = _run_weights(folder, _HEADS)
-    own = heads.state_dict()
+    own, weights = _plainly(heads.state_dict()), _plainly(_run_weights(folder, _HEADS))
     problems = [
         f"{key}: expected {_shape(own.get(key))}, found {_shape(weights.get(key))}"
         for key in sorted({*own, *weights})
@@ -154,7 +156,19 @@ def load_head_weights(heads: nn.Module, folder: Path) -> None:
             f"model.pretrained_heads: {folder} has other heads; set the model as it was there, or "
             f"leave this out\n{listed(problems)}"
         )
-    heads.load_state_dict(weights)
+    with torch.no_grad():
+        for key, value in own.items():
+            value.copy_(weights[key])
+
+
+def _plainly(weights: StateDict) -> StateDict:
+    """Return weights of heads by task and name where that is enough.
+
+    A layer's place tells of dropout about it, which has no weights.
+    """
+    plain = {key: _LAYER.sub(".", key) for key in weights}
+    named = Counter(plain.values())
+    return {plain[key] if named[plain[key]] == 1 else key: value for key, value in weights.items()}
 
 
 def _shape(value: torch.Tensor | None) -> str:

@@ -171,7 +171,11 @@ def _alike(paths: Sequence[Path]) -> list[tuple[Network, ModelInfo]]:
 def _without_origin(info: ModelInfo, name: str) -> object:
     """Return a part of what a model is, without where its first weights came from."""
     value = getattr(info, name)
-    return value.model_copy(update={"pretrained": ""}) if name == "model" else value
+    return (
+        value.model_copy(update={"pretrained": "", "pretrained_heads": False})
+        if name == "model"
+        else value
+    )
 
 
 def _photos(

@@ -2,6 +2,7 @@
 
 const TASKS = ["mask", "gender", "age_group"];
 const PERSONAL = ["gender", "age_group", "age"];
+const OF_PEOPLE = ["gender", "age_group", "boundary", "inconsistent"]; // findings about all photos of a person
 
 function changed(before, after, names) {
   return Object.fromEntries(names.filter((name) => before[name] !== after[name]).map((name) => [name, after[name]]));
@@ -17,8 +18,22 @@ export function decisions(photo, action, labels, whole) {
   const kept = action === "accept";
   const mine = one(photo, action, kept ? changed(photo.labels, labels, [...TASKS, "age"]) : {});
   if (!whole) return [mine];
-  const theirs = photo.related.map((other) => one(other, action, kept ? changed(other.labels, labels, PERSONAL) : {}));
-  return [mine, ...theirs];
+  if (!kept) return [mine, ...photo.related.filter((other) => other.state !== "deleted").map((other) => one(other, action))];
+  const own = changed(photo.labels, labels, PERSONAL);
+  return [mine, ...photo.related.flatMap((other) => personal(photo, other, labels, own))];
+}
+
+// Of another photo of the person: what was changed here, and gender and age group where they are known
+// here. It is settled with this one unless it was found for something of its own, or somebody has
+// called it wrong or taken it out.
+function personal(photo, other, labels, own) {
+  if (!["open", "skipped", "done"].includes(other.state)) return [];
+  const known = ["gender", "age_group"].filter((name) => name in own || labels[name] !== null);
+  const wanted = changed(other.labels, labels, "age" in own ? [...known, "age"] : known);
+  const shared = (finding) => finding.kind === other.kind && finding.others.some((each) => each.id === other.id);
+  const settled = other.kind === null || (OF_PEOPLE.includes(other.kind) && photo.findings.some(shared));
+  if (settled) return other.state === "done" && !Object.keys(wanted).length ? [] : [one(other, "accept", wanted)];
+  return Object.keys(wanted).length ? [{ ...one(other, "label", wanted), action: "relabel" }] : [];
 }
 
 // what the surest finding with a suggestion would have, in all its photos

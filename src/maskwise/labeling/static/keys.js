@@ -13,7 +13,7 @@ export const ACTIONS = [
 
 export const OTHERS = [
   ["0 to 17", "All three labels at once: the class, then saved (1 waits for a second digit, or Enter)"],
-  ["P", "The whole person: a decision is made for all photos of the person"],
+  ["P", "The whole person: gender and age go to all its photos, which are saved too unless they were found for something else"],
   ["+ − Escape", "Zoom in, out, and back; the arrows move the photo when it has the focus"],
   ["G", "Type the age in years"],
   ["?", "This list"],

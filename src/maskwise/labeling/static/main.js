@@ -41,7 +41,7 @@ function setLabel(name, value) {
   drawLabels(about.tasks, labels, photo.labels);
 }
 
-// one thing at a time: a key that is held down decides nothing twice
+// one thing at a time
 async function alone(work) {
   if (busy) return;
   busy = true;
@@ -50,7 +50,7 @@ async function alone(work) {
     tell(null);
   } catch (error) {
     tell(error);
-    if (error.status === 409) show(await get(`photos/${photo.id}`, { who }));
+    if (error.status === 409 && photo) show(await get(`photos/${photo.id}`, { who }));
   } finally {
     busy = false;
     if (refilter) choose();
@@ -77,9 +77,17 @@ async function send(made) {
   const [first] = saved;
   byId("saved").textContent = `Saved: ${first.name.split("/").at(-1)} ${first.state}${saved.length > 1 ? `, and ${saved.length - 1} more` : ""}`;
   queue.renew(saved);
-  show(await queue.next());
+  show(await following());
   byId("saved").dataset.count = Number(byId("saved").dataset.count ?? 0) + 1;
   left();
+}
+
+// the end of the list is not the end of the work: others may have left photos that they held
+async function following() {
+  const found = await queue.next();
+  if (found || queue.filters.state !== "open") return found;
+  queue.again();
+  return queue.next();
 }
 
 async function undo() {
@@ -87,6 +95,7 @@ async function undo() {
   byId("saved").textContent = `Taken back: ${back[0].name.split("/").at(-1)}`;
   queue.renew(back);
   if (photo?.id !== back[0].id) queue.putBack(photo);
+  for (const other of back.slice(1)) if (queue.fits(other)) queue.putBack(other);
   queue.drop(back[0]);
   show(back[0]);
   left();
@@ -155,11 +164,14 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   const { label, action, digit, other } = meaning(event);
-  if (label && photo) setLabel(label.task, about.tasks[label.task][label.place]);
-  else if (digit && photo) typed(digit);
+  if (digits && !digit && action !== "accept") forgetDigits();
+  if (label && busy) { /* this photo is being saved: the next one is not there yet */ }
+  else if (label && photo) setLabel(label.task, about.tasks[label.task][label.place]);
+  else if (digit && photo && !event.repeat) typed(digit);
   else if (action === "accept" && digits) { const number = Number(digits); forgetDigits(); saveClass(number); }
   else if (action === "skip" && event.target === byId("frame") && Number(byId("frame").dataset.zoom) > 1) return;
-  else if (action) act(action);
+  else if (action && !event.repeat) act(action); // a key that is held down decides once
+  else if (action) { /* no more than that */ }
   else if (other in PRESS) PRESS[other]();
   else return;
   event.preventDefault();
@@ -199,15 +211,20 @@ let counting = 0;
 async function left() {
   const mine = (counting += 1);
   const count = await get("count", { ...queue.filters, who }).catch(() => null);
-  if (mine === counting && count !== null) byId("left").textContent = `${count} left`;
+  if (mine !== counting || count === null) return;
+  byId("left").textContent = `${count} left`;
+  const held = !photo && count > 0 && queue.filters.state === "open";
+  byId("held").hidden = !held;
+  byId("empty").hidden = Boolean(photo) || held;
 }
 
 async function refresh() {
   try {
     const found = await get("progress");
     drawProgress(found, who);
-    byId("notice").textContent = found.notice ?? "";
-    byId("notice").hidden = !found.notice;
+    const notice = found.notice ?? "";
+    if (byId("notice").textContent !== notice) byId("notice").textContent = notice; // read aloud once
+    byId("notice").hidden = !notice;
   } catch { /* told at the next decision */ }
 }
 

@@ -58,12 +58,28 @@ export class Queue {
     this.waiting = this.waiting.filter((other) => other.id !== photo.id);
   }
 
-  // what somebody has changed meanwhile
-  renew(photos) {
+  fits(photo) {
     const state = this.filters.state ?? "open";
+    return state === "all" || photo.state === state;
+  }
+
+  // what somebody has changed meanwhile, also where it stands beside other photos
+  renew(photos) {
     for (const photo of photos) {
-      const fits = state === "all" || photo.state === state;
-      this.waiting = this.waiting.flatMap((other) => (other.id !== photo.id ? [other] : fits ? [photo] : []));
+      this.waiting = this.waiting.flatMap((other) => (other.id !== photo.id ? [other] : this.fits(photo) ? [photo] : []));
     }
+    const news = new Map(photos.map((photo) => [photo.id, photo]));
+    for (const other of this.waiting) {
+      for (const each of [...other.related, ...other.findings.flatMap((finding) => finding.others)]) {
+        const { labels, state: now, version } = news.get(each.id) ?? each;
+        Object.assign(each, each.labels ? { labels, state: now, version } : { version });
+      }
+    }
+  }
+
+  // at the end: photos that others looked at, or that were left, may be free now
+  again() {
+    this.cursor = null;
+    this.ended = false;
   }
 }

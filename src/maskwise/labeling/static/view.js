@@ -21,13 +21,15 @@ export function drawPhoto(photo) {
   image.src = picture(photo, "large");
   image.alt = `Photo of person ${photo.person}, labelled ${Object.values(photo.labels).map(words).join(", ")}`;
   byId("photo-name").textContent = `${photo.name.split("/").at(-1)}, person ${photo.person}`;
-  byId("photo-state").textContent = photo.state === "open" ? "Nobody has decided yet." : `State: ${photo.state}.`;
+  const manifest = Object.keys(photo.labels).filter((name) => photo.labels[name] !== photo.old[name]).map((name) => `${words(name)} ${words(photo.old[name])}`);
+  const differs = manifest.length ? ` The manifest says ${manifest.join(", ")}.` : "";
+  byId("photo-state").textContent = (photo.state === "open" ? "Nobody has decided yet." : `State: ${photo.state}.`) + differs;
   byId("findings").replaceChildren(...photo.findings.map(drawFinding));
   const surest = photo.findings.find((finding) => Object.keys(finding.fixes).length);
   const together = new Set((surest?.others ?? []).map((other) => other.id));
   byId("related").replaceChildren(...photo.related.map((other) => drawRelated(other, together.has(other.id))));
   byId("history").replaceChildren(...photo.history.map((event) => make("li", {
-    textContent: `${event.at.slice(0, 16).replace("T", " ")} ${event.who}: ${event.action} ${changes(event.changes)}`,
+    textContent: `${event.at.slice(0, 16).replace("T", " ")} ${event.who}: ${event.action} ${changes(event.changes) || said(event)}`,
   })));
   byId("history-box").hidden = !photo.history.length;
 }
@@ -35,6 +37,11 @@ export function drawPhoto(photo) {
 function changes(made) {
   return Object.entries(made).filter(([name]) => name !== "state")
     .map(([name, [before, after]]) => `${words(name)} ${words(before)} → ${words(after)}`).join(", ");
+}
+
+// a second opinion changes nothing, but says something
+function said(event) {
+  return event.action === "undo" ? "" : Object.values(event.labels).filter((word) => word !== null).map(words).join(", ");
 }
 
 function drawFinding(finding) {
