@@ -124,6 +124,30 @@ def test_pairs_tell_what_is_wrong_with_them(save: Callable[..., PhotoRef]) -> No
     assert not any(3 in found.rows for found in findings)
 
 
+def test_of_two_copies_the_one_that_says_no_more_may_go(save: Callable[..., PhotoRef]) -> None:
+    first, second = (save(f"{number}.png", texture(3)).path for number in (1, 2))
+
+    def spare(one: dict[str, str], other: dict[str, str]) -> list[int]:
+        rows = [{"photo": first, "person": "p", "source": "made", **one},
+                {"photo": second, "person": "p", "source": "made", **other}]  # fmt: skip
+        (found,) = pairs_of(manifest_from_rows(rows))
+        assert found.kind == "duplicate"
+        return [fix.row for fix in found.fixes]
+
+    assert spare({"mask": "wear"}, {"mask": "wear"}) == [1]
+    assert spare({}, {"mask": "wear"}) == [0]
+    assert spare({"mask": "wear"}, {"gender": "male"}) == []
+    assert spare({"person": "x"}, {}) == []
+    assert spare({"box": "0 0 9 9"}, {"box": "20 20 60 60"}) == []
+
+
+def test_a_box_outside_its_photo_is_told(save: Callable[..., PhotoRef]) -> None:
+    photo = PhotoRef(save("a.png", texture()).path, (9000.0, 9000.0, 9100.0, 9100.0))
+    (found,) = found_in([photo])[0]
+    assert found.kind == "unreadable"
+    assert found.reason == "the box 9000 9000 9100 9100 lies outside the photo of 256x256 pixels"
+
+
 def test_two_faces_of_one_file_are_no_pair(save: Callable[..., PhotoRef]) -> None:
     photo = save("two.png", texture(3)).path
     boxes = ("0 0 40 40", "50 50 90 90")

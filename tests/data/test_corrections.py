@@ -67,7 +67,7 @@ def test_an_age_brings_its_group_and_a_group_needs_the_age_gone(manifest: Path) 
 
 def test_a_group_that_contradicts_the_age_is_refused(manifest: Path) -> None:
     told = said(manifest, ("photos/000.png", "age_group", "young", "old"))
-    assert "would leave 1 wrong row(s)" in told
+    assert "would become wrong" in told
     assert "age 22 is young, but age_group says old" in told
 
 
@@ -95,10 +95,43 @@ def test_all_that_does_not_match_is_told_at_once_and_nothing_changes(manifest: P
         ("photos/001.png", "gender", "male", "", "bob"),
         ("photos/002.png", "gender", "male", "female"),
     )
-    assert "3 correction(s) do not match the manifest; nothing was changed" in told
+    assert "3 correction(s) cannot be made; nothing was changed" in told
     assert "mask is 'wear' now; expected 'incorrect'" in told
     assert "photos/nobody.png: no such photo in the manifest" in told
     assert "ann and bob disagree: gender 'female' and ''" in told
+
+
+def test_a_photo_that_goes_is_not_corrected_too(manifest: Path) -> None:
+    told = said(
+        manifest,
+        ("photos/000.png", "photo", "", "", "ann"),
+        ("photos/000.png", "mask", "wear", "not_wear", "bob"),
+        ("photos/001.png", "photo", "photos/002.png", ""),
+    )
+    assert "2 correction(s) cannot be made" in told
+    assert "ann and bob disagree: photo '' and mask 'not_wear'" in told
+    assert "expected 'photos/002.png'" in told
+    whole = str(manifest.parent / "photos/001.png")
+    manifest.with_name("fixed.csv").unlink(missing_ok=True)
+    rows = fixed(
+        manifest, ("photos/000.png", "photo", "photos/000.png", ""), (whole, "photo", "", "")
+    )
+    assert len(rows) == len(read_rows(manifest)) - 2
+
+
+def test_partly_leaves_out_what_would_become_wrong(manifest: Path) -> None:
+    rows = fixed(
+        manifest,
+        ("photos/000.png", "mask", "wear", "worn"),
+        ("photos/001.png", "age", "22", "61", "ann"),
+        ("photos/001.png", "age_group", "young", "middle", "bob"),
+        ("photos/002.png", "gender", "male", "female"),
+        more=("--partly",),
+    )
+    before = read_rows(manifest)
+    assert rows["mask"][0] == "wear"
+    assert (rows["age"][1], rows["age_group"][1]) == (before["age"][1], "young")
+    assert rows["gender"][2] == "female"
 
 
 def test_partly_makes_the_rest_and_a_row_wholly_or_not_at_all(manifest: Path) -> None:

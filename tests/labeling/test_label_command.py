@@ -1,5 +1,6 @@
 """`maskwise label` and its commands, beside the page."""
 
+import shutil
 import socket
 from pathlib import Path
 
@@ -54,6 +55,35 @@ def test_export_writes_both_files_and_keeps_the_manifest(begun: Path, tmp_path: 
     again = tmp_path / "again.csv"
     invoke("data", "fix", begun, tmp_path / "better-corrections.csv", "--out", again)
     assert read_rows(again).equals(read_rows(out))
+
+
+def test_no_export_writes_over_what_it_came_from(begun: Path, tmp_path: Path) -> None:
+    kept = {path: path.read_bytes() for path in (begun, begun.with_name("manifest-labels.db"))}
+    for path in kept:
+        for words in (["--out", path], ["--out", path, "--as", "label-studio"],
+                      ["--out", tmp_path / "a.csv", "--corrections", path]):  # fmt: skip
+            told = refused("label", "export", begun, *words, "--force")
+            assert "is never changed by an export" in told
+    (tmp_path / "tasks.json").write_text("mine")
+    words = ["--as", "label-studio", "--out", tmp_path / "tasks.json"]
+    assert "is there already" in refused("label", "export", begun, *words)
+    (tmp_path / "b-corrections.csv").write_text("mine")
+    assert "is there already" in refused("label", "export", begun, "--out", tmp_path / "b.csv")
+    assert kept == {path: path.read_bytes() for path in kept}
+    assert not (tmp_path / "a.csv").exists()
+    assert not (tmp_path / "b.csv").exists()
+
+
+def test_a_list_of_corrections_goes_where_the_photos_go(begun: Path, tmp_path: Path) -> None:
+    invoke("label", "export", begun, "--out", tmp_path / "better.csv")
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(begun.parent, elsewhere)
+    listed = tmp_path / "better-corrections.csv"
+    assert listed.read_text().splitlines()[1].startswith("photos/000.png,mask,")
+    moved = elsewhere / begun.name
+    moved.write_text(begun.read_text().replace(str(begun.parent), str(elsewhere)))
+    invoke("data", "fix", moved, listed, "--out", elsewhere / "fixed.csv")
+    assert read_rows(elsewhere / "fixed.csv")["mask"][0] == "not_wear"
 
 
 def test_status_tells_how_far_it_is_and_how_people_agree(begun: Path) -> None:

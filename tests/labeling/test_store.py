@@ -176,7 +176,7 @@ def test_corrections_are_the_last_of_settled_decisions_and_can_be_applied(made: 
     decide(store, "ann", [decision(1, "label", age_group="old"), decision(2, "delete"),
                           decision(3, "wrong"), decision(5, "label", mask="wear")])  # fmt: skip
     decide(store, "ann", [decision(5, "label", 1, mask=frame["mask"][4])])  # as it was
-    found = corrections(store)
+    found = corrections(store, Path("/"))
     assert [(each.field, each.before, each.after, each.who) for each in found] == [
         ("age_group", "young", "old", "ann"), ("age", "22", "", "ann"),
         ("photo", frame["photo"][1], "", "ann"), ("mask", "wear", "not_wear", "bob"),
@@ -213,7 +213,7 @@ def test_a_manifest_that_was_edited_is_followed_and_decisions_stay(manifest: Pat
         assert photo_detail(again, 1, "x")["state"] == "disputed"
         assert photo_detail(again, 2, "x")["state"] == "done"
         assert photo_detail(again, 3, "x")["labels"]["mask"] == "incorrect"
-        assert [each.field for each in corrections(again)] == []
+        assert [each.field for each in corrections(again, manifest.parent)] == []
         assert again.follow(read_manifest(manifest, check_photos=False)).edited == 0
 
 
@@ -251,7 +251,7 @@ def test_what_is_left_when_all_is_taken_back_is_what_the_manifest_says(manifest:
         store.follow(frame.with_columns(mask=pl.Series(["incorrect", *frame["mask"][1:]])))
         (back,) = undo(store, "ann")
         assert (back["mask"], back["state"]) == ("incorrect", "open")
-        assert corrections(store) == []
+        assert corrections(store, manifest.parent) == []
 
 
 def test_several_decisions_about_a_photo_are_taken_back_one_by_one(made: Opened) -> None:

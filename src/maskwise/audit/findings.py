@@ -13,9 +13,9 @@ from maskwise.errors import ManifestError
 from maskwise.storage import replacing
 
 KINDS: Final[dict[str, str]] = {
-    "unreadable": "the file is missing, damaged or no photo",
+    "unreadable": "the file is missing, damaged or no photo, or the box lies outside it",
     "blank": "one colour from edge to edge",
-    "duplicate": "the same file twice",
+    "duplicate": "the same picture twice",
     "twin": "two photos that nearly equal each other",
     "swap": "photos of a person whose mask labels changed places",
     "mask": "a mask label that a model does not believe",

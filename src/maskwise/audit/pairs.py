@@ -15,8 +15,8 @@ def pair_findings(frame: pl.DataFrame, twins: Sequence[Twin]) -> Iterator[Findin
     """Yield the pairs of equal and of nearly equal photos; `twins` are those of `find_twins`.
 
     A pair is the surer the more it harms: across folds it flatters every score, with labels that
-    differ one of them is wrong. A second copy with the same labels may go; else a person must see.
-    Faces of one file, told apart by their boxes, are no pair.
+    differ one of them is wrong. Of two copies of a person the one that says no more may go; else
+    somebody must see. Faces of one file, told apart by their boxes, are no pair.
     """
     for twin in twins:
         if frame["photo"][twin.first] == frame["photo"][twin.second]:
@@ -25,11 +25,22 @@ def pair_findings(frame: pl.DataFrame, twins: Sequence[Twin]) -> Iterator[Findin
         kind = "twin" if twin.distance else "duplicate"
         likeness = 1 - twin.distance / MAX_PIXEL_DISTANCE / 2
         score = likeness * (0.7 + 0.1 * len(harms))
-        alike = "the same bytes" if kind == "duplicate" else "nearly the same picture"
+        alike = "the same picture" if kind == "duplicate" else "nearly the same picture"
         reason = ", ".join([alike, *harms])
-        same = kind == "duplicate" and not any(harm.startswith("labels") for harm in harms)
-        fixes = (Fix(twin.second, DELETED, ""),) if same else ()
+        spare = _spare(frame, twin) if kind == "duplicate" else None
+        fixes = () if spare is None else (Fix(spare, DELETED, ""),)
         yield Finding(kind, (twin.second, twin.first), score, reason, fixes)
+
+
+def _spare(frame: pl.DataFrame, twin: Twin) -> int | None:
+    """Return the copy that tells nothing which the other does not; None if each does."""
+    rows = frame.row(twin.first, named=True), frame.row(twin.second, named=True)
+    if any(rows[0][name] != rows[1][name] for name in ("person", "box")):
+        return None
+    for place, spare in ((1, twin.second), (0, twin.first)):
+        if all(rows[place][name] in (None, rows[1 - place][name]) for name in _TOLD):
+            return spare
+    return None
 
 
 def _harms(frame: pl.DataFrame, twin: Twin) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from maskwise.audit.findings import Finding, Fix
+from maskwise.data.boxes import box_text
 from maskwise.data.corrections import DELETED
 from maskwise.data.faces import open_detector
 from maskwise.data.frames import PhotoRef
@@ -36,7 +37,7 @@ class PhotoFacts:
     """What is measured of a photo, or of the part of it in a box."""
 
     problem: str = ""
-    """Why it cannot be read; the rest means nothing then."""
+    """Why it cannot be used; the rest means nothing then."""
     width: int = 0
     """Of the photo, or the box, in pixels."""
     height: int = 0
@@ -75,12 +76,24 @@ def measure_photo(photo: PhotoRef, detector: str = "none") -> PhotoFacts:
         image = decode_photo(photo.path)
     except PhotoError as error:
         return PhotoFacts(problem=str(error))
+    problem = _box_problem(photo, image.size)
+    if problem:
+        return PhotoFacts(problem=problem)
     faces = None if detector == "none" else len(open_detector(detector).find(image))
     part = image.crop(photo.box) if photo.box else image
     grey = np.asarray(part.convert("L"), dtype=np.float32)
     return PhotoFacts(
         "", *part.size, float(grey.mean()), float(grey.std()), _sharpness(part), faces
     )  # fmt: skip
+
+
+def _box_problem(photo: PhotoRef, size: tuple[int, int]) -> str:
+    if photo.box is None:
+        return ""
+    left, top, right, bottom = photo.box
+    if left < size[0] and top < size[1] and right > 0 and bottom > 0:
+        return ""
+    return f"the box {box_text(photo.box)} lies outside the photo of {size[0]}x{size[1]} pixels"
 
 
 def _sharpness(image: Image.Image) -> float:

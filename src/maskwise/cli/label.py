@@ -103,6 +103,9 @@ def export(
     from maskwise.labeling.export import corrections as corrections_of
     from maskwise.labeling.interchange import export_labels
 
+    listed = corrections or out.with_name(f"{out.stem}-corrections.csv")
+    beside = {None: [listed], "label-studio": [out.with_suffix(".xml")], "fiftyone": []}
+    _keep_apart([out, *beside[program]], manifest, database, force)
     if program:
         with _open(manifest, database) as store:
             _tell(store.follow(read_manifest(manifest, check_photos=False)))
@@ -113,9 +116,8 @@ def export(
     frame = read_manifest(manifest, check_photos=False)
     with _open(manifest, database, must_exist=True) as store:
         _tell(store.follow(frame))
-        made = corrections_of(store)
+        made = corrections_of(store, manifest.parent)
     applied = apply_corrections(frame, made, manifest.parent.resolve())
-    listed = corrections or out.with_name(f"{out.stem}-corrections.csv")
     write_corrections(listed, made)
     write_manifest(applied.frame, out)
     result = {
@@ -140,17 +142,12 @@ def import_(
 ) -> None:
     """Take labels made in another program as decisions."""
     from maskwise.data.manifest import read_manifest
-    from maskwise.errors import ManifestError
     from maskwise.labeling.interchange import read_labels, take_labels
-    from maskwise.labeling.records import WrongDecisionError
 
     made = read_labels(labels, program or ("fiftyone" if labels.is_dir() else "label-studio"))
     with _open(manifest, database) as store:
         _tell(store.follow(read_manifest(manifest, check_photos=False)))
-        try:
-            taken = take_labels(store, made, who, manifest.parent.resolve())
-        except WrongDecisionError as error:
-            raise ManifestError(f"{labels}: {error}; nothing was taken") from error
+        taken = take_labels(store, made, who, manifest.parent.resolve())
         result = {"labels": str(labels), "decisions": taken, "database": str(store.path)}
     print_json(result) if as_json else print_pairs("imported", result)
 
@@ -174,11 +171,34 @@ def status(manifest: ManifestPath, database: Database = None, as_json: AsJson = 
         print_table("agreement", names, rows)
 
 
+def _keep_apart(files: list[Path], manifest: Path, database: Path | None, force: bool) -> None:
+    """Refuse to write over the manifest or the decisions, ever, and over other files unless asked.
+
+    Raises:
+        ManifestError: a file is one of these.
+    """
+    from maskwise.errors import ManifestError
+
+    kept = {path.resolve() for path in (manifest, database or _beside(manifest))}
+    for file in files:
+        if file.resolve() in kept:
+            raise ManifestError(f"{file} is never changed by an export; name another file")
+        empty = file.is_dir() and not any(file.iterdir())
+        if file.exists() and not empty and not force:
+            raise ManifestError(f"{file} is there already; name another file, or add --force")
+    if len({file.resolve() for file in files}) < len(files):
+        raise ManifestError(f"{files[0]} cannot be both the manifest and its corrections")
+
+
+def _beside(manifest: Path) -> Path:
+    return manifest.with_name(f"{manifest.stem}-labels.db")
+
+
 def _open(manifest: Path, database: Path | None, must_exist: bool = False) -> "Store":
     from maskwise.errors import StorageError
     from maskwise.labeling.store import Store
 
-    path = database or manifest.with_name(f"{manifest.stem}-labels.db")
+    path = database or _beside(manifest)
     if must_exist and not path.is_file():
         raise StorageError(f"no decisions at {path}; make some with: maskwise label {manifest}")
     return Store(path)

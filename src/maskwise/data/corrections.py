@@ -120,29 +120,44 @@ def apply_corrections(
         if row is None:
             unknown.append(f"{correction.id}: no such photo in the manifest")
             continue
-        problem = _mismatch(frame, row, correction, wanted.get(row, {}))
+        problem = _mismatch(frame, row, correction, wanted.get(row, {}), folder)
         if problem:
             problems.setdefault(row, []).append(f"{correction.id}: {problem}")
         else:
             wanted.setdefault(row, {})[correction.field] = correction
+    made = {row: _with_group(each) for row, each in wanted.items() if row not in problems}
+    text = _corrected(frame, made)
+    for row, problem in row_problems(text, check_photos=False):
+        if row in made:
+            name = photo_id(text["photo"][row], text["box"][row])
+            problems.setdefault(row, []).append(f"{name}: would become wrong: {problem}")
     told = [*unknown, *(text for several in problems.values() for text in several)]
     if told and not partly:
         raise ManifestError(
-            f"{len(told)} correction(s) do not match the manifest; nothing was changed. Correct "
-            f"the list, or leave these out with --partly:\n{listed(told)}"
+            f"{len(told)} correction(s) cannot be made; nothing was changed. Correct the list, or "
+            f"leave these out with --partly:\n{listed(told)}"
         )
-    return _made(frame, {row: each for row, each in wanted.items() if row not in problems}, told)
+    return _applied(frame, {row: each for row, each in made.items() if row not in problems}, told)
 
 
 def _mismatch(
-    frame: pl.DataFrame, row: int, correction: Correction, others: dict[str, Correction]
+    frame: pl.DataFrame,
+    row: int,
+    correction: Correction,
+    others: dict[str, Correction],
+    folder: Path,
 ) -> str:
     """Return why a correction cannot be made; empty if it can."""
-    other = others.get(correction.field)
-    if other and other.after != correction.after:
-        who = " and ".join(each.who or "somebody" for each in (other, correction))
-        return f"{who} disagree: {correction.field} {other.after!r} and {correction.after!r}"
+    opposed = next((each for each in others.values() if _opposed(each, correction)), None)
+    if opposed:
+        who = " and ".join(each.who or "somebody" for each in (opposed, correction))
+        same = opposed.field == correction.field
+        second = "" if same else f"{correction.field} "
+        return f"{who} disagree: {opposed.field} {opposed.after!r} and {second}{correction.after!r}"
     if correction.field == DELETED:
+        given = correction.before and os.path.abspath(folder / correction.before)  # noqa: PTH100
+        if given and given != frame["photo"][row]:
+            return f"the photo is {frame['photo'][row]!r}; expected {correction.before!r}"
         return ""
     now = frame[correction.field][row]
     said = "" if now is None else str(now)
@@ -151,27 +166,28 @@ def _mismatch(
     return ""
 
 
-def _made(
-    frame: pl.DataFrame, wanted: dict[int, dict[str, Correction]], refused: list[str]
-) -> Applied:
-    """Make corrections, and check what they leave."""
+def _opposed(one: Correction, other: Correction) -> bool:
+    """Return whether two corrections of a row cannot both be meant."""
+    if one.field == other.field:
+        return one.after != other.after
+    return DELETED in (one.field, other.field)
+
+
+def _corrected(frame: pl.DataFrame, wanted: dict[int, dict[str, Correction]]) -> pl.DataFrame:
+    """Return a manifest with corrections made; ages as text, and no row taken out."""
     text = frame.with_columns(pl.col("age").cast(pl.String))
-    wanted = {row: _with_group(each) for row, each in wanted.items()}
     for field in FIELDS:
         new = {row: each[field].after or None for row, each in wanted.items() if field in each}
         if field != DELETED and new:
             values = [new.get(row, value) for row, value in enumerate(text[field])]
             text = text.with_columns(pl.Series(field, values, dtype=pl.String))
-    problems = [
-        f"{photo_id(text['photo'][row], text['box'][row])}: {problem}"
-        for row, problem in row_problems(text, check_photos=False)
-        if row in wanted
-    ]
-    if problems:
-        raise ManifestError(
-            f"the corrections would leave {len(problems)} wrong row(s); nothing was changed:\n"
-            f"{listed(problems)}"
-        )
+    return text
+
+
+def _applied(
+    frame: pl.DataFrame, wanted: dict[int, dict[str, Correction]], refused: list[str]
+) -> Applied:
+    text = _corrected(frame, wanted)
     removed = {row for row, each in wanted.items() if DELETED in each}
     kept = [row not in removed for row in range(len(text))]
     result = fill_age_groups(text.with_columns(age=whole_ages(text["age"])).filter(kept))

@@ -1,8 +1,10 @@
 """From decisions to a corrected manifest and a list of corrections."""
 
 import json
+import os
 import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from maskwise.data.corrections import DELETED, Correction
@@ -13,10 +15,11 @@ _DECIDED: Final = ("done", "deleted", "open")
 """States in which labels count; in an open photo they may be those of a whole person."""
 
 
-def corrections(store: Store) -> list[Correction]:
+def corrections(store: Store, folder: Path) -> list[Correction]:
     """Return what settled decisions change in the manifest: the last one of each label.
 
-    Labels that are wrong without a better one, put off or disputed change nothing.
+    Photos below `folder`, the manifest's, are named from there, so that the list goes where that
+    goes. Labels that are wrong without a better one, put off or disputed change nothing.
 
     Raises:
         StorageError: the file is locked or damaged.
@@ -30,18 +33,22 @@ def corrections(store: Store) -> list[Correction]:
             last = connection.execute(
                 "SELECT who, at, changes FROM events WHERE photo = ? ORDER BY id DESC", (row["id"],)
             ).fetchall()
+            photo, path = (_below(folder, row[name]) for name in ("name", "path"))
             if row["state"] == "deleted":
                 who, when = _decider(last, "state")
-                found.append(Correction(row["name"], DELETED, row["path"], "", who, when))
+                found.append(Correction(photo, DELETED, path, "", who, when))
                 continue
             for name in FIELDS:
                 before, after = row[f"old_{name}"], row[name]
                 if before != after:
                     who, when = _decider(last, name)
-                    found.append(
-                        Correction(row["name"], name, _text(before), _text(after), who, when)
-                    )
+                    found.append(Correction(photo, name, _text(before), _text(after), who, when))
     return found
+
+
+def _below(folder: Path, name: str) -> str:
+    """Return a photo's name from a folder on, if it lies below it."""
+    return name.removeprefix(f"{folder.resolve()}{os.sep}")
 
 
 def _decider(events: Sequence[sqlite3.Row], name: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ folder with `samples.json` and `metadata.json`, each sample a photo with a field
 
 import json
 import os
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, Final, Literal
 from maskwise.errors import ManifestError, listed
 from maskwise.labeling.decisions import decide
 from maskwise.labeling.queue import photo_detail
-from maskwise.labeling.records import FIELDS, Decision, Labels
+from maskwise.labeling.records import FIELDS, Decision, Labels, StaleError, WrongDecisionError
 from maskwise.labeling.store import Store
 from maskwise.labels import TASKS
 from maskwise.storage import replacing_folder, write_json, write_text
@@ -46,6 +47,10 @@ class MadeElsewhere:
     who: str
     decided: bool
     """Whether that program tells decisions from labels that nobody touched."""
+    given: Labels | None = None
+    """What the labels were when they were given to the program, where it says so."""
+    given_decided: bool = False
+    """Whether they were somebody's decision then."""
 
 
 def export_labels(store: Store, program: Program, out: Path) -> int:
@@ -77,11 +82,12 @@ def export_labels(store: Store, program: Program, out: Path) -> int:
 
 def _task(photo: dict[str, Any], path: str) -> dict[str, Any]:
     made = {"result": list(_results(photo["labels"]))}
-    who = photo["history"][-1]["who"] if photo["history"] else ""
     decided = photo["state"] == "done"
+    given = {"labels": photo["labels"], "decided": decided}
+    # who decided is not said: Label Studio refuses the names of people whom it does not know
     return {
-        "data": {_IMAGE: path, "id": photo["name"], "person": photo["person"]},
-        "annotations": [made | {"completed_by": {"email": who}}] if decided else [],
+        "data": {_IMAGE: path, "id": photo["name"], "person": photo["person"], "given": given},
+        "annotations": [made] if decided else [],
         "predictions": [] if decided else [made | {"score": photo["score"]}],
     }
 
@@ -146,9 +152,11 @@ def _tasks_read(content: Sequence[Mapping[str, Any]]) -> Iterator[MadeElsewhere]
                 labels[result["from_name"]] = value.get("number", value.get("choices", [None])[0])
         who = kept[-1].get("completed_by") or ""
         name = who.get("email", "") if isinstance(who, Mapping) else str(who)
-        yield MadeElsewhere(
-            task["data"].get("id") or task["data"][_IMAGE], labels, name, decided=True
-        )
+        data = task["data"]
+        given = data.get("given") or {}
+        photo = data.get("id") or data[_IMAGE]
+        before, known = given.get("labels"), bool(given.get("decided"))
+        yield MadeElsewhere(photo, labels, name, decided=True, given=before, given_decided=known)
 
 
 def _samples_read(content: Mapping[str, Any]) -> Iterator[MadeElsewhere]:
@@ -164,34 +172,71 @@ def take_labels(store: Store, made: Sequence[MadeElsewhere], who: str, folder: P
     """Record labels made elsewhere as decisions about photos as they stand; return how many.
 
     Relative names begin at `folder`. Whose they are is what the other program says, or `who`.
-    Where it does not tell decisions from other labels, those that differ count. All are recorded,
-    or none.
+    Where it does not tell decisions from other labels, those that differ count; decisions that
+    went there and came back unchanged do not. All are recorded, or none.
 
     Raises:
-        ManifestError: photos are unknown, or nobody's name is known.
-        WrongDecisionError: labels contradict each other.
+        ManifestError: photos are unknown or there twice, nobody's name is known, labels contradict
+            each other, or somebody decided otherwise meanwhile; all at once.
         StorageError: the file is locked, damaged or cannot be written.
     """
     with store.reading() as connection:
         rows = connection.execute("SELECT * FROM photos WHERE gone = 0").fetchall()
     known = {row["name"]: row for row in rows}
-    decisions: dict[str, list[Decision]] = {}
+    names = {row["id"]: row["name"] for row in rows}
+    decisions: dict[int, tuple[str, Decision]] = {}
     problems = []
     for each in made:
         row = known.get(each.name) or known.get(os.path.abspath(folder / each.name))  # noqa: PTH100
-        name = each.who or who
-        if row is None:
-            problems.append(f"{each.name}: no such photo in the manifest")
-        elif not name:
-            problems.append(f"{each.name}: the export does not say whose decision it is: --who")
-        else:
+        problem = _problem(each, row, who, decisions)
+        if problem:
+            problems.append(f"{each.name}: {problem}")
+        elif row is not None and _says_something(each, row):
             told: Labels = {field: word for field, word in each.labels.items() if word is not None}
-            if each.decided or any(row[field] != word for field, word in told.items()):
-                decision = Decision(row["id"], row["version"], "label", told)
-                decisions.setdefault(name, []).append(decision)
-    if problems:
-        raise ManifestError(f"{len(problems)} label(s) cannot be taken:\n{listed(problems)}")
+            decision = Decision(row["id"], row["version"], "label", told)
+            decisions[row["id"]] = (each.who or who, decision)
     with store.writing():
-        for name, several in decisions.items():
-            decide(store, name, several)
-    return sum(map(len, decisions.values()))
+        for name, decision in () if problems else decisions.values():
+            problems += _refusal(store, name, decision, names)
+        if problems:
+            raise ManifestError(f"{len(problems)} label(s) cannot be taken:\n{listed(problems)}")
+    return len(decisions)
+
+
+def _problem(
+    made: MadeElsewhere, row: sqlite3.Row | None, who: str, others: Mapping[int, object]
+) -> str:
+    """Return why labels made elsewhere cannot be taken; empty if they can."""
+    if row is None:
+        return "no such photo in the manifest"
+    if not _says_something(made, row):
+        return ""
+    if not (made.who or who):
+        return "the export does not say whose decision it is: --who"
+    if row["id"] in others:
+        return "there are two opinions; leave one"
+    if made.given is not None and not _same(made.given, row):
+        return "it was labelled otherwise here since it was exported"
+    return ""
+
+
+def _says_something(made: MadeElsewhere, row: sqlite3.Row) -> bool:
+    """Return whether somebody decided there, and not here before."""
+    if made.given_decided and made.given is not None and _same(made.labels, made.given):
+        return False
+    differs = any(word is not None and row[name] != word for name, word in made.labels.items())
+    return made.decided or differs
+
+
+def _same(labels: Labels, others: Any) -> bool:
+    """Return whether labels are those of others, where they say something."""
+    return all(others[name] == word for name, word in labels.items())
+
+
+def _refusal(store: Store, who: str, decision: Decision, names: dict[int, str]) -> list[str]:
+    """Record a decision; return why it cannot be."""
+    try:
+        decide(store, who, [decision])
+    except (WrongDecisionError, StaleError) as error:
+        return [f"{names[decision.photo]}: {error}"]
+    return []
