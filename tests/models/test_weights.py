@@ -195,6 +195,11 @@ def test_heads_of_another_kind_or_of_no_run_are_refused(tmp_path: Path) -> None:
         load_head_weights(model.heads, tmp_path / "model.safetensors")
     save_file(model.state_dict(), tmp_path / "model.safetensors")
     load_head_weights(model.heads, tmp_path)
+    # dropout has no weights
+    other = FaceModel(settings.model_copy(update={"dropout": 0.3}), SIZE)
+    load_head_weights(other.heads, tmp_path)
+    for mine, its in zip(model.heads.parameters(), other.heads.parameters(), strict=True):
+        assert torch.equal(mine, its)
     for words in ({}, {"pretrained": "none"}):
         with pytest.raises(ValueError, match="pretrained_heads are those of a run"):
             ModelSettings(pretrained_heads=True, **words)
