@@ -78,7 +78,7 @@ def put_faults(manifest: Path, faults: int) -> dict[str, str]:
     write_manifest(wrong, manifest)
     folder = manifest.with_name(f"{manifest.stem}-audit")
     folder.mkdir()
-    write_findings(folder / "findings.csv", wrong, findings)
+    write_findings(folder / "findings.csv", wrong, findings, manifest.parent)
     return truth
 
 

@@ -4,13 +4,16 @@ import shutil
 import socket
 from pathlib import Path
 
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
 from commands import invoke, refused
 from conftest import read_rows
-from labels_made import decision, opened
+from labels_made import FINDINGS, decision, opened
+from maskwise.audit.findings import write_findings
 from maskwise.cli import app
+from maskwise.data.manifest import read_manifest
 from maskwise.labeling.decisions import decide
 
 
@@ -39,6 +42,16 @@ def test_an_address_that_is_taken_is_said(manifest: Path) -> None:
 def test_findings_of_another_kind_of_file_are_refused(manifest: Path) -> None:
     said = refused("label", manifest, "--findings", manifest)
     assert "row 2 is no finding" in said
+
+
+def test_findings_of_other_photos_are_refused(manifest: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "findings.csv"
+    others = read_manifest(manifest).with_columns(
+        pl.concat_str(pl.lit("/x"), "photo").alias("photo")
+    )
+    write_findings(listed, others, FINDINGS, manifest.parent)
+    said = refused("label", manifest, "--findings", listed)
+    assert "is about none of the manifest's photos" in said
 
 
 def test_export_writes_both_files_and_keeps_the_manifest(begun: Path, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def audited(manifest: Path) -> Path:
     """A manifest with findings beside it."""
     folder = manifest.with_name("manifest-audit")
     folder.mkdir()
-    write_findings(folder / "findings.csv", read_manifest(manifest), FINDINGS)
+    write_findings(folder / "findings.csv", read_manifest(manifest), FINDINGS, manifest.parent)
     return manifest
 
 

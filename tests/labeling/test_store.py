@@ -264,6 +264,31 @@ def test_several_decisions_about_a_photo_are_taken_back_one_by_one(made: Opened)
         undo(store, "ann")
 
 
+def test_decisions_move_with_the_folder_of_the_manifest(manifest: Path) -> None:
+    folder = manifest.parent.parent
+    store, frame = opened(manifest)
+    with store:
+        store.follow(frame, manifest.parent)
+        decide(store, "ann", [decision(1, "label", mask="not_wear")])
+    moved = manifest.parent.rename(folder / "moved")
+    names = [str(moved / Path(name).relative_to(manifest.parent)) for name in frame["photo"]]
+    with Store(moved / store.path.name) as again:
+        followed = again.follow(frame.with_columns(photo=pl.Series(names)), moved)
+        assert (followed.added, followed.gone, followed.edited) == (0, 0, 0)
+        assert photo_detail(again, 1, "x")["labels"]["mask"] == "not_wear"
+        assert photo_detail(again, 1, "x")["name"] == names[0]
+
+
+def test_nothing_is_saved_to_a_file_that_was_taken_away(made: Opened) -> None:
+    store, _ = made
+    away = store.path.rename(store.path.with_name("away.db"))
+    with pytest.raises(StorageError, match="taken away or replaced"):
+        decide(store, "ann", [decision(1)])
+    away.rename(store.path)
+    decide(store, "ann", [decision(1)])
+    assert len(events(store)) == 1
+
+
 def test_a_damaged_or_foreign_file_is_said_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "labels.db"
     path.write_bytes(b"SQLite format 3\0" + b"rubbish" * 400)

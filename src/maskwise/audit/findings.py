@@ -1,5 +1,6 @@
 """What the audit finds: kinds, scores, reasons, and the changes that would mend it."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Final
 import polars as pl
 
 from maskwise.data.columns import read_rows
+from maskwise.data.corrections import named_below
 from maskwise.data.manifest import photo_id, photo_ids
 from maskwise.errors import ManifestError
 from maskwise.storage import replacing
@@ -70,17 +72,19 @@ _COLUMNS: Final = {
 }  # fmt: skip
 
 
-def findings_table(frame: pl.DataFrame, findings: Sequence[Finding]) -> pl.DataFrame:
+def findings_table(frame: pl.DataFrame, findings: Sequence[Finding], folder: Path) -> pl.DataFrame:
     """Return a row for each change that a finding asks for, and for its photos without any.
 
-    `finding` counts from 1; `from` is what the manifest says now.
+    `finding` counts from 1; `from` is what the manifest says now. Photos below `folder` are named
+    from there.
     """
     lines = []
     for number, found in enumerate(findings, start=1):
         about = {"finding": number, "kind": found.kind, "score": round(found.score, 6)}
         for row in found.rows:
             fixes = [fix for fix in found.fixes if fix.row == row] or [Fix(row, "", "")]
-            names = {name: frame[name][row] for name in ("photo", "box", "person")}
+            names = {name: frame[name][row] for name in ("box", "person")}
+            names["photo"] = named_below(folder, frame["photo"][row])
             lines += [
                 about | names | {"field": fix.field, "from": _value(frame, fix), "to": fix.value}
                 | {"reason": found.reason} for fix in fixes
@@ -94,21 +98,25 @@ def _value(frame: pl.DataFrame, fix: Fix) -> str | None:
     return None if value is None else str(value)
 
 
-def write_findings(path: Path, frame: pl.DataFrame, findings: Sequence[Finding]) -> None:
+def write_findings(
+    path: Path, frame: pl.DataFrame, findings: Sequence[Finding], folder: Path
+) -> None:
     """Write `findings_table` as CSV.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
     with replacing(path) as temporary:
-        findings_table(frame, findings).write_csv(temporary)
+        findings_table(frame, findings, folder).write_csv(temporary)
 
 
-def read_findings(path: Path, frame: pl.DataFrame) -> list[Finding]:
+def read_findings(path: Path, frame: pl.DataFrame, folder: Path) -> list[Finding]:
     """Read findings about the rows of a manifest; those of photos that left it are left out.
 
+    Relative names begin at `folder`.
+
     Raises:
-        ManifestError: the file cannot be read, or is no list of findings.
+        ManifestError: the file cannot be read, is no list of findings, or of none of the photos.
     """
     rows = {name: row for row, name in enumerate(photo_ids(frame))}
     grouped: dict[str, list[dict[str, str]]] = {}
@@ -122,7 +130,7 @@ def read_findings(path: Path, frame: pl.DataFrame) -> list[Finding]:
         grouped.setdefault(row["finding"], []).append(row)
     findings = []
     for lines in grouped.values():
-        named = [(rows.get(photo_id(line["photo"], line["box"] or None)), line) for line in lines]
+        named = [(rows.get(_whole_name(line, folder)), line) for line in lines]
         known = [(row, line) for row, line in named if row is not None]
         if len(known) == len(lines):
             fixes = [Fix(row, line["field"], line["to"]) for row, line in known if line["field"]]
@@ -131,7 +139,17 @@ def read_findings(path: Path, frame: pl.DataFrame) -> list[Finding]:
                 Finding(about["kind"], tuple(dict.fromkeys(row for row, _ in known)),
                         float(about["score"]), about["reason"], tuple(fixes))
             )  # fmt: skip
+    if grouped and not findings:
+        raise ManifestError(
+            f"{path} is about none of the manifest's photos; make it anew with maskwise data "
+            "audit, or name another with --findings"
+        )
     return findings
+
+
+def _whole_name(line: dict[str, str], folder: Path) -> str:
+    photo = os.path.abspath(folder / line["photo"])  # noqa: PTH100 # links stay
+    return photo_id(photo, line["box"] or None)
 
 
 def _is_share(text: str) -> bool:

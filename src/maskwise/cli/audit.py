@@ -54,7 +54,7 @@ def audit(
     found = audit_manifest(frame, detector, process_count(workers), photo_bar, predict)
     folder = out or manifest.with_name(f"{manifest.stem}-audit")
     table, page = folder / "findings.csv", folder / "audit.html"
-    write_findings(table, frame, found.findings)
+    write_findings(table, frame, found.findings, manifest.parent)
     asked = model or "the model that comes along"
     write_page(page, found, {"manifest": manifest.name, "photos": f"{len(frame)}", "model": asked})
     result: dict[str, Any] = {

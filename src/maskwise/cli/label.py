@@ -71,9 +71,9 @@ def page(
     frame = read_manifest(manifest, check_photos=False)
     beside = manifest.with_name(f"{manifest.stem}-audit") / "findings.csv"
     listed = findings or (beside if beside.is_file() else None)
-    found = read_findings(listed, frame) if listed else None
+    found = read_findings(listed, frame, manifest.parent) if listed else None
     with _open(manifest, database) as store:
-        _tell(store.follow(frame))
+        _tell(store.follow(frame, manifest.parent))
         if found is not None:
             store.propose(frame, found)
         else:
@@ -108,14 +108,14 @@ def export(
     _keep_apart([out, *beside[program]], manifest, database, force)
     if program:
         with _open(manifest, database) as store:
-            _tell(store.follow(read_manifest(manifest, check_photos=False)))
+            _tell(store.follow(read_manifest(manifest, check_photos=False), manifest.parent))
             written = {"written": str(out), "photos": export_labels(store, program, out)}
         print_json(written) if as_json else print_pairs("exported", written)
         return
     keep_existing(out, force)
     frame = read_manifest(manifest, check_photos=False)
     with _open(manifest, database, must_exist=True) as store:
-        _tell(store.follow(frame))
+        _tell(store.follow(frame, manifest.parent))
         made = corrections_of(store, manifest.parent)
     applied = apply_corrections(frame, made, manifest.parent.resolve())
     write_corrections(listed, made)
@@ -146,7 +146,7 @@ def import_(
 
     made = read_labels(labels, program or ("fiftyone" if labels.is_dir() else "label-studio"))
     with _open(manifest, database) as store:
-        _tell(store.follow(read_manifest(manifest, check_photos=False)))
+        _tell(store.follow(read_manifest(manifest, check_photos=False), manifest.parent))
         taken = take_labels(store, made, who, manifest.parent.resolve())
         result = {"labels": str(labels), "decisions": taken, "database": str(store.path)}
     print_json(result) if as_json else print_pairs("imported", result)

@@ -88,6 +88,11 @@ def _row_problems(row: dict[str, str]) -> Iterator[str]:
         yield "a person cannot become nobody"
 
 
+def named_below(folder: Path, name: str) -> str:
+    """Return the name of a photo from a folder on, if it lies below it; else as it is."""
+    return name.removeprefix(f"{folder.resolve()}{os.sep}")
+
+
 def write_corrections(path: Path, corrections: Sequence[Correction]) -> None:
     """Write corrections as CSV.
 

@@ -1,13 +1,12 @@
 """From decisions to a corrected manifest and a list of corrections."""
 
 import json
-import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from maskwise.data.corrections import DELETED, Correction
+from maskwise.data.corrections import DELETED, Correction, named_below
 from maskwise.labeling.records import FIELDS
 from maskwise.labeling.store import Store
 
@@ -33,7 +32,7 @@ def corrections(store: Store, folder: Path) -> list[Correction]:
             last = connection.execute(
                 "SELECT who, at, changes FROM events WHERE photo = ? ORDER BY id DESC", (row["id"],)
             ).fetchall()
-            photo, path = (_below(folder, row[name]) for name in ("name", "path"))
+            photo, path = (named_below(folder, row[name]) for name in ("name", "path"))
             if row["state"] == "deleted":
                 who, when = _decider(last, "state")
                 found.append(Correction(photo, DELETED, path, "", who, when))
@@ -44,11 +43,6 @@ def corrections(store: Store, folder: Path) -> list[Correction]:
                     who, when = _decider(last, name)
                     found.append(Correction(photo, name, _text(before), _text(after), who, when))
     return found
-
-
-def _below(folder: Path, name: str) -> str:
-    """Return a photo's name from a folder on, if it lies below it."""
-    return name.removeprefix(f"{folder.resolve()}{os.sep}")
 
 
 def _decider(events: Sequence[sqlite3.Row], name: str) -> tuple[str, str]:

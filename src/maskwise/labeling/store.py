@@ -1,6 +1,7 @@
 """Opens a labelling database for a manifest, and follows the manifest where it was edited."""
 
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ import polars as pl
 
 from maskwise.audit.findings import Finding
 from maskwise.data.manifest import photo_ids
+from maskwise.errors import StorageError
 from maskwise.labeling.records import FIELDS
 from maskwise.labeling.schema import connect, database_error
 from maskwise.labels import age_group_of
@@ -47,6 +49,7 @@ class Store:
         self.path = path
         self.lock = threading.RLock()
         self.connection = connect(path)
+        self._file = _file_of(path)
 
     def __enter__(self) -> Self:
         """Return this."""
@@ -75,6 +78,11 @@ class Store:
             if self.connection.in_transaction:
                 yield self.connection
                 return
+            if _file_of(self.path) != self._file:
+                raise StorageError(
+                    f"{self.path} was taken away or replaced while it was open: nothing is saved. "
+                    "Put it back, or stop this and start it again"
+                )
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self.connection
@@ -101,14 +109,18 @@ class Store:
         except sqlite3.Error as error:
             raise database_error(self.path, error) from error
 
-    def follow(self, frame: pl.DataFrame) -> Followed:
+    def follow(self, frame: pl.DataFrame, folder: Path | None = None) -> Followed:
         """Take in a manifest with absolute paths: new photos, and labels that it changed.
+
+        `folder` is the manifest's: where that has moved, its photos have moved with it.
 
         Raises:
             StorageError: the file is locked, damaged or cannot be written.
         """
         followed = Followed()
         with self.writing() as connection:
+            if folder:
+                _move(connection, folder.resolve())
             known = {row["name"]: row for row in connection.execute("SELECT * FROM photos")}
             names = photo_ids(frame)
             for name, row in zip(names, frame.iter_rows(named=True), strict=True):
@@ -147,12 +159,34 @@ class Store:
             connection.execute(_SCORES)
 
 
+def _file_of(path: Path) -> tuple[int, int] | None:
+    """Return what file it is, whatever its name."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 _SCORES: Final = """
 UPDATE photos SET (score, kind) = (
     SELECT COALESCE(MAX(findings.score), 0), findings.kind FROM finding_photos
     JOIN findings ON findings.id = finding_photos.finding WHERE finding_photos.photo = photos.id
 )
 """
+
+
+def _move(connection: sqlite3.Connection, folder: Path) -> None:
+    """Rename the photos below the manifest's folder where that has another name than before."""
+    known = connection.execute("SELECT value FROM about WHERE key = 'folder'").fetchone()
+    old, new = known[0] if known else f"{folder}{os.sep}", f"{folder}{os.sep}"
+    if old != new:
+        connection.execute(
+            "UPDATE photos SET name = ? || substr(name, ?), path = ? || substr(path, ?) "
+            "WHERE substr(name, 1, ?) = ?",
+            (new, len(old) + 1, new, len(old) + 1, len(old), old),
+        )
+    connection.execute("INSERT OR REPLACE INTO about VALUES ('folder', ?)", (new,))
 
 
 def _add(
