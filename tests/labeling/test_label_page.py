@@ -161,6 +161,28 @@ def test_a_whole_person_is_mended_at_once(browser: Browser, audited: Path) -> No
     fixed = pl.read_csv(out, infer_schema=False)[3:6]
     assert fixed["gender"].to_list() == ["female"] * 3
     assert fixed["mask"].to_list() == ["wear", *rows["mask"][4:6]]
+    # the third was found for its own mask, which nobody has looked at
+    states = invoke("label", "status", audited)["states"]
+    assert (states["done"], states["open"]) == (2, len(rows) - 2)
+
+
+def test_a_key_that_is_held_down_decides_once(page: Page) -> None:
+    for _ in range(4):
+        page.keyboard.down("r")
+    page.keyboard.up("r")
+    expect(page.locator("#saved")).to_have_attribute("data-count", "1")
+    press(page, "r")
+    expect(page.locator("#saved")).to_have_attribute("data-count", "2")
+
+
+def test_a_first_digit_is_forgotten_at_another_key(page: Page) -> None:
+    page.keyboard.press("1")
+    expect(page.locator("#class")).to_have_value("1")
+    page.keyboard.press("e")
+    expect(page.locator("#class")).to_have_value("")
+    page.wait_for_timeout(1000)  # longer than a second digit is waited for
+    assert page.locator("#saved").get_attribute("data-count") is None
+    expect(page.locator("button[data-word=not_wear]")).to_have_attribute("aria-pressed", "true")
 
 
 def test_filters_and_a_second_pass(page: Page) -> None:
