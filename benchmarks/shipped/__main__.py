@@ -13,10 +13,12 @@ compute in bf16.
 
 The network is trained on everything at 128 pixels, then trained on at 160, with more of the real
 masks that are worn wrong: of these there are few, and it would else learn that in photos with real
-masks they are rare. A last training is of ages, which are hardest: it sees bare faces more often,
-and stronger changes, for by then ages of training faces are told far better than of others. With
-`--from-file` it begins with the file in the package in place of the two before it. The file answers
-by a photo and its mirror image.
+masks they are rare. The file answers by a photo and its mirror image.
+
+With `--from-file` the file in the package is trained on instead, for ages, which are hardest: with
+more bare faces and stronger changes, as ages of training faces are told far better than of others.
+docs/results.md says what that was worth. The figures are of people that the file never saw only if
+the manifest is the one that it was made with: the same photos, in the same order.
 """
 
 import argparse
@@ -159,10 +161,13 @@ def main(words: Sequence[str] | None = None) -> None:
         parser.error("name the graph that first weights are made of, or say --from-file")
     out = options.out
     manifest = make_manifest(options.data, out)
-    begun = packaged(manifest, out) if options.from_file else begin(options, manifest)
-    apart = sources_apart(manifest, bare_too=True)
-    train(apart, out / "third", [f"model.pretrained={begun}", *options.settings], AGES)
-    finish(out / "third" / "last", manifest, out)
+    if options.from_file:
+        apart = sources_apart(manifest, bare_too=True)
+        begun = f"model.pretrained={packaged(manifest, out)}"
+        train(apart, out / "ages", [begun, *options.settings], AGES)
+        finish(out / "ages" / "last", manifest, out)
+    else:
+        finish(begin(options, manifest), manifest, out)
 
 
 if __name__ == "__main__":
