@@ -18,11 +18,13 @@ _FACES: Final = 1000
 
 def load_predictor(model: Path, device: str, views: str, views_vote: ViewsVote) -> "Predictor":
     """Load a model, and say what is unusual about its answers: their cost, other age groups."""
+    from maskwise.models.loading import SHIPPED
     from maskwise.prediction.predictor import Predictor
 
     predictor = Predictor.load(model, device, views, views_vote)
     note_boundaries(predictor.classifier.boundaries)
-    if predictor.looks > 1:
+    usual = model == SHIPPED and predictor.views.count == 1
+    if predictor.looks > 1 and not usual:
         console().print(f"{predictor.looks} networks' looks at each photo")
     return predictor
 
