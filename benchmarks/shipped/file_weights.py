@@ -72,7 +72,7 @@ def load_convolutions(network: nn.Module, convolutions: Arrays) -> None:
     found = {name.rpartition(".")[0] for name in convolutions}
     if found != set(names) or len(names) != len(norms):
         raise ValueError(f"the file is of another network; it differs in {found ^ set(names)}")
-    shapes = {name: tuple(modules[name].weight.shape) for name in names}  # type: ignore[arg-type]
+    shapes = {name: tuple(modules[name].weight.shape) for name in names}
     other = [name for name in names if convolutions[f"{name}.weight"].shape != shapes[name]]
     if other:
         raise ValueError(f"the file is of another network: {other[0]} has other kernels")

@@ -88,8 +88,7 @@ class Store:
                 yield self.connection
                 self.connection.execute("COMMIT")
             except BaseException:
-                if self.connection.in_transaction:
-                    self.connection.execute("ROLLBACK")
+                _roll_back(self.connection)
                 raise
 
     @contextmanager
@@ -157,6 +156,12 @@ class Store:
                         (number, ids[names[row]], json.dumps(fixes)),
                     )
             connection.execute(_SCORES)
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    """Undo a transaction, unless SQLite has done so by itself."""
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
 
 
 def _file_of(path: Path) -> tuple[int, int] | None:
