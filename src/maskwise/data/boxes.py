@@ -20,11 +20,16 @@ def parse_box(text: str) -> Box:
     return left, top, right, bottom
 
 
-def overlap(first: Box, second: Box) -> float:
-    """Return the intersection over union of two boxes, 0 to 1."""
+def common_area(first: Box, second: Box) -> float:
+    """Return the area of the intersection of two boxes, in square pixels."""
     across = min(first[2], second[2]) - max(first[0], second[0])
     down = min(first[3], second[3]) - max(first[1], second[1])
-    common = max(across, 0.0) * max(down, 0.0)
+    return max(across, 0.0) * max(down, 0.0)
+
+
+def overlap(first: Box, second: Box) -> float:
+    """Return the intersection over union of two boxes, 0 to 1."""
+    common = common_area(first, second)
     areas = ((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
     union = sum(areas) - common
     return common / union if union > 0 else 0.0

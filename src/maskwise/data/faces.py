@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from maskwise.data.boxes import overlap
+from maskwise.data.boxes import common_area, overlap
 from maskwise.data.detector_files import read_network
 from maskwise.data.detectors import CenterFace, Network, YuNet
 from maskwise.errors import DetectorError
@@ -202,14 +202,10 @@ def _likeness(face: Face, large: Face) -> float:
 
     A large picture may show a part of a face that fills it.
     """
-    sides = [
-        min(face.box[axis + 2], large.box[axis + 2]) - max(face.box[axis], large.box[axis])
-        for axis in (0, 1)
-    ]
     area = (face.box[2] - face.box[0]) * (face.box[3] - face.box[1])
-    within = max(sides[0], 0.0) * max(sides[1], 0.0) >= _PART * area
-    centred = within and _side(face) * 2 > _side(large)
-    return 1.0 if centred else overlap(face.box, large.box)
+    within = common_area(face.box, large.box) >= _PART * area
+    part = within and _side(face) * 2 > _side(large)
+    return 1.0 if part else overlap(face.box, large.box)
 
 
 def _side(face: Face) -> float:

@@ -10,7 +10,7 @@ from maskwise.data.corrections import DELETED, Correction, named_below
 from maskwise.labeling.records import FIELDS
 from maskwise.labeling.store import Store
 
-_DECIDED: Final = ("done", "deleted", "open")
+_COUNTED: Final = ("done", "deleted", "open")
 """States in which labels count; in an open photo they may be those of a whole person."""
 
 
@@ -26,7 +26,7 @@ def corrections(store: Store, folder: Path) -> list[Correction]:
     found = []
     with store.reading() as connection:
         rows = connection.execute(
-            "SELECT * FROM photos WHERE gone = 0 AND state IN (?, ?, ?) ORDER BY id", _DECIDED
+            "SELECT * FROM photos WHERE gone = 0 AND state IN (?, ?, ?) ORDER BY id", _COUNTED
         ).fetchall()
         for row in rows:
             last = connection.execute(

@@ -144,10 +144,11 @@ def _shown(
         "SELECT * FROM photos WHERE person = ? AND id <> ? AND gone = 0 ORDER BY id LIMIT ?",
         (row["person"], row["id"], _RELATED),
     ).fetchall()
-    return _plain(row, blind(row)) | {
+    unseen = blind(row)
+    return _plain(row, unseen) | {
         "findings": _findings(connection, row["id"]),
         "related": [_plain(other, blind(other)) for other in related],
-        "history": [] if blind(row) else _history(connection, row["id"]),
+        "history": [] if unseen else _history(connection, row["id"]),
     }
 
 
