@@ -6,15 +6,22 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from numpy.typing import NDArray
 
 from commands import invoke, refused
 from conftest import read_rows
 from maskwise.audit.audit import audit_manifest
 from maskwise.audit.findings import KINDS
+from maskwise.audit.page import write_page
+from maskwise.audit.predictions import answered_tasks
 from maskwise.cli.output import photo_bar
+from maskwise.config import CacheSettings
 from maskwise.data.manifest import manifest_from_rows, read_manifest, write_manifest
+from maskwise.errors import ManifestError
 from maskwise.evaluation.tables import CLASS_COLUMNS
 from maskwise.labels import MaskState
+from maskwise.models.loading import SHIPPED, open_classifier
+from maskwise.models.probabilities import Tasks
 from people import labels, person
 
 NONE = ("--detector", "none", "--workers", 0)
@@ -81,6 +88,37 @@ def test_photos_that_vanished_are_findings_and_the_others_are_asked(set_of_peopl
     assert result["answered"] == 7
     assert result["findings"]["unreadable"] == 1
     assert str(gone) in Path(result["table"]).read_text()
+
+
+def test_photos_that_vanish_after_they_were_measured_are_findings(set_of_people: Path) -> None:
+    frame = read_manifest(set_of_people)
+    photos = [Path(photo) for photo in frame["photo"]]
+    model = open_classifier(SHIPPED)
+    asked: list[int] = []
+
+    def predict(readable: NDArray[np.bool_]) -> Tasks:
+        asked.append(int(readable.sum()))
+        photos[-1].unlink(missing_ok=True)
+        photos[-2].write_bytes(b"no photo any more")
+        return answered_tasks(model, frame, readable, CacheSettings())
+
+    found = audit_manifest(frame, "none", 0, photo_bar, predict)
+    assert asked == [8, 6]
+    assert found.asked == 6
+    assert found.counts["unreadable"] == 2
+    assert {finding.rows for finding in found.findings if finding.kind == "unreadable"} == {
+        (6,), (7,)
+    }  # fmt: skip
+    write_page(set_of_people.with_suffix(".html"), found, {})
+    assert photos[-1].name in set_of_people.with_suffix(".html").read_text()
+
+
+def test_a_model_that_cannot_be_shown_a_readable_photo_stops_the_audit(manifest: Path) -> None:
+    def predict(readable: NDArray[np.bool_]) -> Tasks:
+        raise ManifestError(f"{int(readable.sum())} photos have odd boxes")
+
+    with pytest.raises(ManifestError, match="odd boxes"):
+        audit_manifest(read_manifest(manifest), "none", 0, photo_bar, predict)
 
 
 def test_without_a_model_only_photos_are_looked_at(manifest: Path, tmp_path: Path) -> None:

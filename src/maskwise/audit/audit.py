@@ -1,7 +1,7 @@
 """The audit of a manifest: all kinds of findings, in one list."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -14,7 +14,8 @@ from maskwise.audit.labels import label_findings
 from maskwise.audit.pairs import pair_findings
 from maskwise.audit.photos import PhotoFacts, measure_photos, photo_findings
 from maskwise.data.duplicates import find_twins, fingerprint_photos
-from maskwise.data.frames import photo_refs
+from maskwise.data.frames import PhotoRef, photo_refs
+from maskwise.errors import ManifestError
 from maskwise.models.probabilities import Tasks
 
 Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
@@ -50,6 +51,7 @@ def audit_manifest(
     compared with what its photo looks like.
 
     Raises:
+        ManifestError: the model cannot be shown a photo that can be read.
         SettingsError: a model answers, and cleanlab is not installed.
         DetectorError: there is no such detector, or its file is damaged.
         WorkerError: a worker process was killed.
@@ -59,9 +61,29 @@ def audit_manifest(
         facts = measure_photos(photos, detector, workers, advance)
     with bar("comparing photos", len(frame)) as advance:
         prints = fingerprint_photos(frame["photo"].to_list(), workers, advance)
-    readable = np.array([not fact.problem for fact in facts], dtype=bool)
-    tasks = predict(readable) if predict else None
+    tasks = _answered(predict, photos, facts, workers) if predict else None
     findings = [*photo_findings(photos, facts), *pair_findings(frame, find_twins(prints))]
     findings += label_findings(frame, tasks) if tasks else ()
     asked = int((~np.isnan(np.hstack(list(tasks.values())))).any(axis=1).sum()) if tasks else 0
     return Audit(frame, ordered(findings), facts, asked)
+
+
+def _answered(
+    predict: Predict, photos: Sequence[PhotoRef], facts: list[PhotoFacts], workers: int
+) -> Tasks:
+    """Return what a model says of the photos that can be read.
+
+    Those that could be read when they were measured, and no longer can, get new facts.
+    """
+    while True:
+        readable = np.array([not fact.problem for fact in facts], dtype=bool)
+        try:
+            return predict(readable)
+        except ManifestError:
+            left = np.flatnonzero(readable).tolist()
+            again = measure_photos([photos[row] for row in left], "none", workers)
+            gone = {row: fact for row, fact in zip(left, again, strict=True) if fact.problem}
+            if not gone:
+                raise
+            for row, fact in gone.items():
+                facts[row] = fact
