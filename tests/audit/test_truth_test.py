@@ -1,13 +1,21 @@
 """The benchmark that puts faults into labels and counts which the audit finds."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
-from benchmarks import label_audit
-from benchmarks.label_audit import corrupt, score
+from benchmarks.label_audit import __main__ as label_audit
+from benchmarks.label_audit.expert import corrections_of, out_of_fold_score
+from benchmarks.label_audit.faults import corrupt, score
+from sklearn.metrics import f1_score
 
+from maskwise.config import LabelSettings
+from maskwise.data.corrections import apply_corrections, read_corrections
 from maskwise.data.manifest import manifest_from_rows, write_manifest
+from maskwise.data.targets import class_codes, task_codes
+from maskwise.evaluation.tables import class_columns
 from maskwise.labels import TASKS
 
 
@@ -56,3 +64,70 @@ def test_a_model_or_folds_are_asked_for(people: pl.DataFrame, tmp_path: Path) ->
     write_manifest(people, tmp_path / "people.csv")
     with pytest.raises(SystemExit):
         label_audit.main([str(tmp_path / "people.csv"), "--out", str(tmp_path / "out")])
+
+
+def test_the_expert_corrects_what_is_wrong_about_the_photos_of_the_list(
+    people: pl.DataFrame, tmp_path: Path
+) -> None:
+    wrong, faulty = corrupt(people)
+    person = min(faulty["age_group"])
+    listed = [*people.filter(pl.col("person") == person)["photo"], "/0-wear.jpg"]
+    kinds = ["age_group"] * 3 + ["mask"]
+    findings = pl.DataFrame({"kind": [*kinds, "blurred"], "photo": [*listed, "/1-wear.jpg"]})
+    out = tmp_path / "corrections.csv"
+    assert corrections_of(people, wrong, findings, tmp_path, out) == 4
+    applied = apply_corrections(wrong, read_corrections(out), tmp_path).frame
+    mended = people["person"] == person
+    assert applied.filter(mended).equals(people.filter(mended))
+    assert not wrong.filter(mended).equals(people.filter(mended))
+    assert applied.filter(~mended).equals(wrong.filter(~mended))
+
+
+def test_a_cross_validation_is_scored_by_the_labels_of_before(
+    people: pl.DataFrame, tmp_path: Path
+) -> None:
+    labels = LabelSettings()
+    codes = class_codes(task_codes(people, labels))
+    right = np.eye(18)[codes]
+    order = np.random.default_rng(0).permutation(len(people))
+    path = tmp_path / "oof.csv"
+    names = {"photo": people["photo"], "box": people["box"]}
+    table = pl.DataFrame({**names, **class_columns(right)})[order]
+    table.write_csv(path)
+    assert out_of_fold_score(path, people) == pytest.approx(1)
+    half = np.where(np.arange(len(people))[:, None] % 2 == 0, right, np.roll(right, 1, axis=1))
+    pl.DataFrame({**names, **class_columns(half)})[order].write_csv(path)
+    expected = f1_score(codes, half.argmax(axis=1), average="macro")
+    assert out_of_fold_score(path, people) == pytest.approx(expected)
+    assert expected < 0.8
+
+
+def test_mending_trains_again_on_what_the_expert_left(
+    people: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[list[str]] = []
+
+    def run(*words: object) -> None:
+        ran.append([*map(str, words)])
+        if words[:2] == ("data", "audit"):
+            findings = {"kind": ["gender"], "person": ["p0"], "photo": ["/0-wear.jpg"]}
+            (tmp_path / "out" / "audit").mkdir()
+            pl.DataFrame(findings).write_csv(tmp_path / "out" / "audit" / "findings.csv")
+
+    monkeypatch.setattr(label_audit, "maskwise", run)
+    monkeypatch.setattr(label_audit, "read_manifest", lambda _: people)
+    monkeypatch.setattr(
+        label_audit, "out_of_fold_score", lambda path, _: float("mended" in str(path))
+    )
+    out = tmp_path / "out"
+    label_audit.main(["p.csv", "--out", str(out), "--folds", "5", "--mend", "train.amp=no"])
+    assert [words[:2] for words in ran] == [
+        ["train", str(out / "faulty.csv")],
+        ["data", "audit"],
+        ["data", "fix"],
+        ["train", str(out / "mended.csv")],
+    ]
+    assert all("train.amp=no" in words for words in (ran[0], ran[3]))
+    scores = json.loads((out / "scores.json").read_text())
+    assert scores["mended"] == {"photos shown": 1, "labels corrected": 0, "macro-F1 before": 0.0,
+                                "macro-F1 after": 1.0}  # fmt: skip

@@ -1,29 +1,17 @@
-"""What the label audit finds of faults that were put into a manifest.
-
-    python -m benchmarks.label_audit MANIFEST --out DIR --model maskwise.onnx [--fold test]
-    python -m benchmarks.label_audit MANIFEST --out DIR --folds 5 [KEY=VALUE ...]
+"""Puts faults into labels, and counts which of them were found.
 
 Of 3 % of the people each: two photos with different mask labels change places, a photo gets another
-mask label, all photos get the other gender, all photos another age group. The first line asks a
-model, which should not have seen these people; the second trains a cross-validation on the faulty
-labels, with settings of `maskwise train`, and asks that. Faults that the manifest had before count
-against the precision, though they may be real.
+mask label, all photos get the other gender, all photos another age group.
 """
 
-import argparse
 import random
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from maskwise.data.manifest import read_manifest, write_manifest
 from maskwise.labels import TASKS
-from maskwise.storage import write_json
 
 KINDS: Final = ("swap", "mask", "gender", "age_group")
 SHARE: Final = 0.03
@@ -124,46 +112,3 @@ def _recalls(hits: Sequence[bool], wanted: int) -> Iterator[float]:
         right += hit
         if right >= PRECISION * length:
             yield right / wanted
-
-
-def main(words: Sequence[str] | None = None) -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("manifest", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--model", type=Path)
-    parser.add_argument("--folds", type=int, default=0)
-    parser.add_argument("--fold", help="of the manifest: people of this fold only")
-    parser.add_argument("settings", nargs="*")
-    options = parser.parse_intermixed_args(words)
-    if bool(options.model) == bool(options.folds):
-        parser.error("say either --model FILE or --folds N")
-    frame = read_manifest(options.manifest)
-    if options.fold:
-        frame = frame.filter(pl.col("fold") == options.fold)
-    wrong, faulty = corrupt(frame)
-    manifest, run = options.out / "faulty.csv", options.model
-    write_manifest(wrong, manifest)
-    if options.folds:
-        run = options.out / "cv"
-        _maskwise("train", manifest, "--folds", options.folds, "--out", run, *options.settings)
-    folds = ["--folds"] if options.folds else []
-    audit = options.out / "audit"
-    _maskwise("data", "audit", manifest, "--model", run, *folds, "--out", audit)
-    scores = score(pl.read_csv(audit / "findings.csv", infer_schema_length=None), faulty)
-    print("| Fault | Put in | Found | Recall | Precision | Recall at .60 precision |")
-    print("|---|---|---|---|---|---|")
-    for kind, found in scores.items():
-        figures = (found.recall, found.precision, found.best_recall)
-        told = " | ".join(f"{figure:.3f}" for figure in figures)
-        print(f"| {kind} | {found.faults} | {found.findings} | {told} |")
-    write_json(options.out / "scores.json", {kind: vars(each) for kind, each in scores.items()})
-
-
-def _maskwise(*words: object) -> None:
-    command = [sys.executable, "-m", "maskwise", *map(str, words)]
-    subprocess.run(command, check=True)
-
-
-if __name__ == "__main__":
-    main()
