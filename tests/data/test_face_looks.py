@@ -129,10 +129,10 @@ def test_a_face_that_fills_the_photo_is_found_at_the_second_look(
     width, height = right - left, bottom - top
     tight = image.crop(
         (
-            round(left + 0.14 * width),
-            round(top + 0.14 * height),
-            round(right - 0.14 * width),
-            round(bottom - 0.14 * height),
+            round(left + 0.16 * width),
+            round(top + 0.16 * height),
+            round(right - 0.16 * width),
+            round(bottom - 0.16 * height),
         )
     )
     (face,) = centerface.find(tight)

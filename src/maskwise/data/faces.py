@@ -42,6 +42,8 @@ _GLANCE: Final = 256
 """Larger side of the small picture that large faces are found in, where a photo is larger."""
 _WORTH: Final = 0.6
 """Scale of that picture above which it costs nearly as much as the photo itself."""
+_REDUCED: Final = 1.0
+"""Photos are halved, or the like, by plain means before they are scaled: it takes half the time."""
 _LARGE: Final = 48
 """Larger side of a large face, in pixels of that picture."""
 SAME_FACE: Final = 0.3
@@ -130,12 +132,12 @@ class _NetworkDetector:
 
     def find(self, image: Image.Image) -> list[Face]:
         """Return all faces of an upright image; see `Detector`."""
-        photo = image.convert("RGB")
+        photo = _colours(image)
         return self._all(photo, self._glance(photo))
 
     def find_main(self, image: Image.Image) -> Face | None:
         """Return the face that an upright image is of; see `Detector`."""
-        photo = image.convert("RGB")
+        photo = _colours(image)
         large = self._glance(photo)
         main = choose_face(large, photo.size)
         least = (_LARGE * max(photo.size) / _GLANCE) ** 2
@@ -169,12 +171,18 @@ class _NetworkDetector:
         """Return the faces found with the larger side scaled to lie in least..most."""
         scale = min(max(*photo.size, least), most) / max(photo.size)
         width, height = (max(round(side * scale), 1) for side in photo.size)
-        pixels = np.asarray(photo.resize((width, height), Image.Resampling.BILINEAR))
+        pixels = np.asarray(
+            photo.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=_REDUCED)
+        )
         found = self._network.find(pixels, threshold)
         stretch = np.array([photo.width / width, photo.height / height])
         boxes, points = found.boxes.reshape(-1, 2, 2) * stretch, found.points * stretch
         parts = (boxes.reshape(-1, 4).tolist(), found.scores.tolist(), points.tolist())
         return [_face(*face) for face in zip(*parts, strict=True)]
+
+
+def _colours(image: Image.Image) -> Image.Image:
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _face(box: list[float], score: float, points: list[list[float]]) -> Face:

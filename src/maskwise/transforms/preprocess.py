@@ -21,7 +21,7 @@ Box = tuple[float, float, float, float]
 
 OUTSIDE: Final = 127
 """Grey of what lies outside the photo: about zero for the network, unlike drawn-out edges."""
-_VERSION: Final = 3
+_VERSION: Final = 4
 """Raised when the pixels of `frame` change, so that caches are made anew."""
 
 
@@ -192,4 +192,6 @@ def scale_region(
 def _padded(
     pixels: NDArray[np.uint8], down: tuple[int, int], across: tuple[int, int], outside: int
 ) -> NDArray[np.uint8]:
+    if down == across == (0, 0):
+        return pixels.copy()  # Pillow's own may not be written to
     return np.pad(pixels, (down, across, (0, 0)), constant_values=outside)
