@@ -1,9 +1,11 @@
 """The service and the plain route by turns, in one run.
 
-    python -m benchmarks.load RUN MODEL.onnx FACE.jpg [--seconds 6] [--rounds 3] [--requests 20000]
+    python -m benchmarks.load RUN MODEL.onnx FACE.jpg [--mirror] [--seconds 6] [--rounds 3]
+        [--requests 20000]
 
-RUN is the model folder that MODEL.onnx was exported from. Figures are medians of the rounds; then
-the service is asked by 8 clients until it has answered so many requests, and its memory is read.
+RUN is the model folder that MODEL.onnx was exported from; with --mirror, where it was exported so,
+the plain route looks twice, too. Figures are medians of the rounds; then the service is asked by 8
+clients until it has answered so many requests, and its memory is read.
 """
 
 import argparse
@@ -63,10 +65,12 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("model", type=Path)
     parser.add_argument("face", type=Path)
+    parser.add_argument("--mirror", action="store_true")
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--requests", type=int, default=20_000)
     options = parser.parse_args()
+    about = {"MODEL": str(options.run), "MIRROR": str(int(options.mirror))}
     request = form_request("/v1/classify", options.face.read_bytes())
     ours, plain = free_port(), free_port()
     python = [sys.executable, "-m"]
@@ -75,7 +79,7 @@ def main() -> None:
     uvicorn += ["--log-level", "warning"]
     with (
         started(serve, ours, "/health/live") as service,
-        started(uvicorn, plain, "/openapi.json", MODEL=str(options.run)),
+        started(uvicorn, plain, "/openapi.json", **about),
     ):
         for port in (ours, plain):
             asyncio.run(ask(port, request, 8, _WARM_UP))
