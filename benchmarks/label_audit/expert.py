@@ -6,17 +6,16 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from benchmarks.label_audit.faults import KINDS
 from maskwise.config import LabelSettings
-from maskwise.data.corrections import COLUMNS
+from maskwise.data.corrections import Correction, write_corrections
 from maskwise.data.manifest import photo_ids
 from maskwise.data.targets import class_codes, task_codes
 from maskwise.evaluation.metrics import confusion_matrix, macro_f1
 from maskwise.evaluation.tables import read_probabilities
 from maskwise.labels import NUM_CLASSES
-from maskwise.storage import write_text
 
 _FIELDS: Final = ("mask", "gender", "age", "age_group")
-_ABOUT_LABELS: Final = ("swap", "mask", "gender", "age_group")
 
 
 def corrections_of(
@@ -27,26 +26,25 @@ def corrections_of(
     The rows of both manifests are those of the same photos. Names in findings begin at `folder`.
     Returns the number of photos that are looked at.
     """
-    named = findings.filter(pl.col("kind").is_in(_ABOUT_LABELS))["photo"].unique()
+    named = findings.filter(pl.col("kind").is_in(KINDS))["photo"].unique()
     photos = {str(folder.resolve() / name) for name in named}
-    lines = []
+    corrections: list[Correction] = []
     shown = 0
     for right, said in zip(truth.to_dicts(), wrong.to_dicts(), strict=True):
         if said["photo"] not in photos:
             continue
         shown += 1
-        lines += [
-            (said["photo"], field, said[field], right[field], "expert", "")
+        corrections += [
+            Correction(said["photo"], field, _text(said[field]), _text(right[field]), "expert")
             for field in _FIELDS
             if said[field] != right[field]
         ]
-    table = pl.DataFrame(
-        [[None if value is None else str(value) for value in line] for line in lines],
-        schema=dict.fromkeys(COLUMNS, pl.String),
-        orient="row",
-    )
-    write_text(out, table.write_csv())
+    write_corrections(out, corrections)
     return shown
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
 
 
 def out_of_fold_score(answers: Path, truth: pl.DataFrame) -> float:
