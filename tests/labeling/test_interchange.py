@@ -1,11 +1,13 @@
 """Labels that go to other programs, and come back."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from PIL import Image
 
 from commands import invoke, refused
 from conftest import read_rows
@@ -31,7 +33,9 @@ def test_label_studio_gets_tasks_and_its_interface(begun: Path, tmp_path: Path) 
     tasks = json.loads(export(begun, "label-studio", tmp_path / "tasks.json").read_text())
     done = [task for task in tasks if task["annotations"]]
     assert len(done) == 1
-    assert done[0]["data"]["image"] == done[0]["data"]["id"] == str(begun.parent / "photos/003.png")
+    assert done[0]["data"]["id"] == str(begun.parent / "photos/003.png")
+    # photos/ has to be a storage of it, below its document root
+    assert done[0]["data"]["image"] == "/data/local-files/?d=photos/003.png"
     made = done[0]["annotations"][0]
     assert "completed_by" not in made  # a name that Label Studio may not know
     told = {result["from_name"]: result["value"] for result in made["result"]}
@@ -39,6 +43,44 @@ def test_label_studio_gets_tasks_and_its_interface(begun: Path, tmp_path: Path) 
                     "age_group": {"choices": ["young"]}, "age": {"number": 22}}  # fmt: skip
     assert all(len(task["predictions"]) == 1 for task in tasks if task is not done[0])
     assert '<Choice value="incorrect"/>' in (tmp_path / "tasks.xml").read_text()
+
+
+def test_the_box_of_a_face_goes_along(begun: Path, tmp_path: Path) -> None:
+    rows = read_rows(begun)
+    folder = begun.parent / "at noon"
+    folder.mkdir()
+    for name in ("1 & 2.png", "gone.png"):
+        shutil.copy(begun.parent / rows["photo"][0], folder / name)
+    boxes = rows[:2].with_columns(
+        photo=pl.Series([str(folder / "1 & 2.png"), str(folder / "gone.png")]),
+        box=pl.lit("8 12 24 36"),
+    )
+    manifest = tmp_path / "boxes.csv"
+    boxes.write_csv(manifest)
+    (folder / "gone.png").unlink()
+    with Image.open(folder / "1 & 2.png") as photo:
+        width, height = photo.size
+    shares = [8 / width, 12 / height, 16 / width, 24 / height]
+
+    made = invoke("label", "export", manifest, "--as", "label-studio", "--out", tmp_path / "t.json")
+    assert made["storage"] == str(folder)
+    assert made["document_root"] == str(begun.parent)
+    first, gone = json.loads((tmp_path / "t.json").read_text())
+    assert first["data"]["image"] == "/data/local-files/?d=at%20noon/1%20%26%202.png"
+    (rectangle,) = [result for result in first["predictions"][0]["result"]
+                    if result["from_name"] == "face"]  # fmt: skip
+    names = ("x", "y", "width", "height")
+    assert [rectangle["value"][name] / 100 for name in names] == pytest.approx(shares)
+    assert {result["from_name"] for result in gone["predictions"][0]["result"]} >= {"gender"}
+    assert all(result["from_name"] != "face" for result in gone["predictions"][0]["result"])
+
+    invoke("label", "export", manifest, "--as", "fiftyone", "--out", tmp_path / "f")
+    first, gone = json.loads((tmp_path / "f" / "samples.json").read_text())["samples"]
+    assert first["face"]["bounding_box"] == pytest.approx(shares)
+    assert "face" not in gone
+    change(tmp_path / "t.json", "label-studio", 0, {"mask": "incorrect"})
+    taken = invoke("label", "import", manifest, tmp_path / "t.json", "--who", "cat")
+    assert taken["decisions"] == 1
 
 
 @pytest.mark.parametrize("program", ["label-studio", "fiftyone"])

@@ -109,22 +109,25 @@ def export(
     if program:
         with _open(manifest, database) as store:
             _tell(store.follow(read_manifest(manifest, check_photos=False), manifest.parent))
-            written = {"written": str(out), "photos": export_labels(store, program, out)}
+            made = export_labels(store, program, out)
+        written: dict[str, Any] = {"written": str(out), "photos": made.photos}
+        if made.folder:
+            written |= {"storage": str(made.folder), "document_root": str(made.folder.parent)}
         print_json(written) if as_json else print_pairs("exported", written)
         return
     keep_existing(out, force)
     frame = read_manifest(manifest, check_photos=False)
     with _open(manifest, database, must_exist=True) as store:
         _tell(store.follow(frame, manifest.parent))
-        made = corrections_of(store, manifest.parent)
-    applied = apply_corrections(frame, made, manifest.parent.resolve())
-    write_corrections(listed, made)
+        decided = corrections_of(store, manifest.parent)
+    applied = apply_corrections(frame, decided, manifest.parent.resolve())
+    write_corrections(listed, decided)
     write_manifest(applied.frame, out)
     result = {
         "manifest": str(out),
         "corrections": str(listed),
         "photos": len(applied.frame),
-        "fields": len(made),
+        "fields": len(decided),
         "changed": applied.changed,
         "removed": applied.removed,
     }

@@ -12,17 +12,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import quote
 
-from maskwise.errors import ManifestError, listed
+from maskwise.data.boxes import parse_box
+from maskwise.errors import ManifestError, PhotoError, listed
 from maskwise.labeling.decisions import decide
 from maskwise.labeling.queue import photo_detail
 from maskwise.labeling.records import FIELDS, Decision, Labels, StaleError, WrongDecisionError
 from maskwise.labeling.store import Store
 from maskwise.labels import TASKS
 from maskwise.storage import replacing_folder, write_json, write_text
+from maskwise.transforms.decode import decode_photo
 
 Program = Literal["label-studio", "fiftyone"]
 _IMAGE: Final = "image"
+_FACE: Final = "face"
+_SERVED: Final = "/data/local-files/?d="
+"""How Label Studio names a photo on its own machine; the path begins below its document root."""
 _SAMPLES: Final = "samples.json"
 CONFIG: Final = (
     '<View><Image name="image" value="$image"/>'
@@ -32,7 +38,8 @@ CONFIG: Final = (
         + "</Choices>"
         for task, words in TASKS.items()
     )
-    + '<Number name="age" toName="image" min="0" max="120"/></View>'
+    + '<Number name="age" toName="image" min="0" max="120"/>'
+    + f'<Rectangle name="{_FACE}" toName="image"/></View>'
 )
 """The labelling interface of a Label Studio project that takes these tasks."""
 
@@ -53,40 +60,80 @@ class MadeElsewhere:
     """Whether they were somebody's decision then."""
 
 
-def export_labels(store: Store, program: Program, out: Path) -> int:
-    """Write all photos with their labels as they are now; return how many.
+@dataclass(frozen=True)
+class Exported:
+    """What was written for another program."""
+
+    photos: int
+    folder: Path | None
+    """The folder that all photos lie in, where the program has to be told."""
+
+
+def export_labels(store: Store, program: Program, out: Path) -> Exported:
+    """Write all photos with their labels as they are now, and the boxes of their faces.
 
     Label Studio gets a JSON file and, beside it, the XML of its labelling interface; FiftyOne a new
     folder. A photo that somebody decided about carries its labels as an annotation, another one
-    as a prediction.
+    as a prediction. Label Studio shows photos of its own machine that lie below a document root:
+    paths begin at the parent of the folder that all photos lie in. A photo that cannot be decoded
+    goes without its box.
 
     Raises:
         StorageError: it cannot be written, or the folder is not empty.
     """
     with store.reading() as connection:
         rows = connection.execute(
-            "SELECT id FROM photos WHERE gone = 0 AND state <> 'deleted' ORDER BY id"
+            "SELECT id, path, box FROM photos WHERE gone = 0 AND state <> 'deleted' ORDER BY id"
         ).fetchall()
-        paths = dict(connection.execute("SELECT id, path FROM photos").fetchall())
-    photos = [(photo_detail(store, row["id"], ""), paths[row["id"]]) for row in rows]
+    photos = [photo_detail(store, row["id"], "") for row in rows]
+    places = [_Place.of(row) for row in rows]
     if program == "label-studio":
-        write_json(out, [_task(photo, path) for photo, path in photos])
+        folders = [str(Path(place.path).parent) for place in places]
+        folder = Path(os.path.commonpath(folders or ["/"]))
+        tasks = [_task(*each, folder.parent) for each in zip(photos, places, strict=True)]
+        write_json(out, tasks)
         write_text(out.with_suffix(".xml"), CONFIG)
-    else:
-        with replacing_folder(out) as folder:
-            write_json(folder / "metadata.json", {"name": out.name, "media_type": _IMAGE})
-            samples = [_sample(photo, path) for photo, path in photos]
-            write_json(folder / _SAMPLES, {"samples": samples})
-    return len(photos)
+        return Exported(len(photos), folder)
+    with replacing_folder(out) as new:
+        write_json(new / "metadata.json", {"name": out.name, "media_type": _IMAGE})
+        samples = [_sample(*each) for each in zip(photos, places, strict=True)]
+        write_json(new / _SAMPLES, {"samples": samples})
+    return Exported(len(photos), None)
 
 
-def _task(photo: dict[str, Any], path: str) -> dict[str, Any]:
-    made = {"result": list(_results(photo["labels"]))}
+@dataclass(frozen=True)
+class _Place:
+    """Where a face is: the photo, and its box there."""
+
+    path: str
+    box: tuple[float, float, float, float] | None
+    """Left, top, width and height, as shares of the photo's."""
+
+    @classmethod
+    def of(cls, row: sqlite3.Row) -> "_Place":
+        if not row["box"]:
+            return cls(row["path"], None)
+        left, top, right, bottom = parse_box(row["box"])
+        try:
+            width, height = decode_photo(row["path"]).size
+        except PhotoError:
+            return cls(row["path"], None)
+        shares = (left / width, top / height, (right - left) / width, (bottom - top) / height)
+        return cls(row["path"], shares)
+
+
+def _task(photo: dict[str, Any], place: _Place, root: Path) -> dict[str, Any]:
+    made = {"result": [*_results(photo["labels"]), *_rectangles(place)]}
     decided = photo["state"] == "done"
     given = {"labels": photo["labels"], "decided": decided}
     # who decided is not said: Label Studio refuses the names of people whom it does not know
     return {
-        "data": {_IMAGE: path, "id": photo["name"], "person": photo["person"], "given": given},
+        "data": {
+            _IMAGE: _SERVED + quote(os.path.relpath(place.path, root)),
+            "id": photo["name"],
+            "person": photo["person"],
+            "given": given,
+        },
         "annotations": [made] if decided else [],
         "predictions": [] if decided else [made | {"score": photo["score"]}],
     }
@@ -100,13 +147,23 @@ def _results(labels: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"from_name": name, "to_name": _IMAGE, "type": kind, "value": {kind: content}}
 
 
-def _sample(photo: dict[str, Any], path: str) -> dict[str, Any]:
+def _rectangles(place: _Place) -> Iterator[dict[str, Any]]:
+    if place.box:
+        names = ("x", "y", "width", "height")
+        value = {name: 100 * share for name, share in zip(names, place.box, strict=True)}
+        yield {"from_name": _FACE, "to_name": _IMAGE, "type": "rectangle",
+               "value": {**value, "rotation": 0}}  # fmt: skip
+
+
+def _sample(photo: dict[str, Any], place: _Place) -> dict[str, Any]:
     labels = {
         name: value if name == "age" else {"_cls": "Classification", "label": value}
         for name, value in photo["labels"].items()
         if value is not None
     }
-    about = {"filepath": path, "tags": [photo["state"]], "person": photo["person"]}
+    if place.box:
+        labels[_FACE] = {"_cls": "Detection", "label": _FACE, "bounding_box": list(place.box)}
+    about = {"filepath": place.path, "tags": [photo["state"]], "person": photo["person"]}
     return about | {"photo": photo["name"]} | labels
 
 
