@@ -143,6 +143,27 @@ def test_every_vote_of_an_ensemble_is_in_the_file(place: Path, tmp_path: Path) -
         same(tmp_path / name, tmp_path / f"{name}.onnx", place)
 
 
+def layers(file: Path) -> int:
+    return [node.op_type for node in onnx.load(file).graph.node].count("Conv")
+
+
+def test_what_members_have_in_common_is_there_once(
+    place: Path, made: dict[str, Any], tmp_path: Path
+) -> None:
+    first, more, both = place / "years", tmp_path / "more", tmp_path / "both"
+    invoke("train", place / "data" / "manifest.csv", *TINY, f"cache.folder={place / 'cache'}",
+           "preprocess.extra=edges", "preprocess.spare=2", f"model.pretrained={first}",
+           "model.tasks=[gender,age_group]", "optim.frozen_stages=3", "optim.lr=1e-2",
+           "train.epochs=1", "--out", more)  # fmt: skip
+    invoke("ensemble", first, more, "--on", place / "data" / "manifest.csv", "--device", "cpu",
+           "--out", both)  # fmt: skip
+    told = export(both, tmp_path / "both.onnx", place)
+    same(both, tmp_path / "both.onnx", place)
+    own, together = layers(place / "years.onnx"), layers(tmp_path / "both.onnx")
+    assert own < together < 2 * own
+    assert told["bytes"] < 1.9 * made["bytes"]
+
+
 def test_small_files_are_near_enough(place: Path, made: dict[str, Any], tmp_path: Path) -> None:
     told = export(place / "years", tmp_path / "half.onnx", place, "--fp16")
     assert 0 < told["checked"]["max_difference"] < 0.1

@@ -8,9 +8,12 @@ from typing import Final
 
 import onnx
 import torch
+from onnx_ir import passes
+from onnx_ir.passes import common
 from torch import nn
 
 _OPSET: Final = 20
+_ANY_SIZE: Final = 1 << 62
 _MOST: Final = 1 << 16
 """Photos in a batch that the graph's shapes are proven for."""
 VALUES: Final = "values"
@@ -26,7 +29,8 @@ def to_onnx(
 ) -> onnx.ModelProto:
     """Return the graph of a module whose forward takes `*values`.
 
-    The first axis of inputs and outputs is the batch.
+    The first axis of inputs and outputs is the batch. What networks have in common, such as first
+    layers that one of them took over from another, is stored and computed once.
     """
     batch = torch.export.Dim(_BATCH, min=1, max=_MOST)
     shapes = tuple({0: batch} for _ in inputs)
@@ -44,6 +48,10 @@ def to_onnx(
         )
     if program is None:
         raise RuntimeError("the exporter gave no graph")
+    in_common = passes.Sequential(
+        common.DeduplicateInitializersPass(_ANY_SIZE), common.CommonSubexpressionEliminationPass()
+    )
+    in_common(program.model)
     model: onnx.ModelProto = program.model_proto
     return model
 
