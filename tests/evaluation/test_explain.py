@@ -157,7 +157,7 @@ def test_networks_tell_by_their_features(tmp_path: Path) -> None:
     manifest = write_set(tmp_path / "data", train=18, val=18)
     words = ["train", manifest, *TINY, f"cache.folder={tmp_path / 'cache'}", "train.epochs=1"]
     for name, more in (
-        ("heads", ["model.age=distribution", "preprocess.spare=2"]),
+        ("heads", ["model.age=distribution", "preprocess.spare=2", "model.pooled_stages=2"]),
         ("apart", ["model.head=tasks"]),
         ("tokens", ["model.backbone=test_vit", "preprocess.height=160", "preprocess.width=160"]),
     ):

@@ -153,8 +153,8 @@ def test_what_members_have_in_common_is_there_once(
     first, more, both = place / "years", tmp_path / "more", tmp_path / "both"
     invoke("train", place / "data" / "manifest.csv", *TINY, f"cache.folder={place / 'cache'}",
            "preprocess.extra=edges", "preprocess.spare=2", f"model.pretrained={first}",
-           "model.tasks=[gender,age_group]", "optim.frozen_stages=3", "optim.lr=1e-2",
-           "train.epochs=1", "--out", more)  # fmt: skip
+           "model.tasks=[gender,age_group]", "model.pooled_stages=2", "optim.frozen_stages=3",
+           "optim.lr=1e-2", "train.epochs=1", "--out", more)  # fmt: skip
     invoke("ensemble", first, more, "--on", place / "data" / "manifest.csv", "--device", "cpu",
            "--out", both)  # fmt: skip
     told = export(both, tmp_path / "both.onnx", place)

@@ -20,6 +20,8 @@ class ModelSettings(Section):
     """multi: a head for each task; single: one of the 18 classes; tasks: a network for each."""
     tasks: Annotated[tuple[Task, ...], Field(min_length=1)] = ("mask", "gender", "age_group")
     """Tasks that it learns; one that lacks some can be evaluated, or be started from."""
+    pooled_stages: Annotated[int, Field(ge=1, le=8)] = 1
+    """Last stages of the backbone whose pooled maps the heads see; above 1 they are normalised."""
     hidden: Annotated[int, Field(ge=0, le=8192)] = 0
     """Width of a hidden layer before the classes; 0 is none."""
     head_norm: bool = False

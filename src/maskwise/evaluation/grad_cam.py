@@ -16,6 +16,7 @@ from maskwise.models.classifier import Classifier
 from maskwise.models.network import FaceModel, TaskModels
 from maskwise.models.network_classifier import NetworkClassifier
 from maskwise.models.outputs import task_log_probabilities
+from maskwise.models.stages import last_map, pooled
 from maskwise.models.views import Views
 from maskwise.transforms.network_input import middle, network_input, to_planes
 
@@ -58,14 +59,15 @@ def _word_map(model: FaceModel, pixels: torch.Tensor, task: str, word: int) -> M
     """Return (height, width) of the pixels (1, channels, height, width): what speaks for a word."""
     backbone = model.backbone
     with torch.enable_grad():
-        features = backbone.forward_features(pixels).detach()  # type: ignore[operator]
+        features, earlier = last_map(backbone, pixels)
+        features = features.detach()
         if features.ndim != 4:
             raise SettingsError(
                 "--method grad-cam needs a backbone whose features are a map, such as an "
                 "EfficientNet; --method occlusion takes every model"
             )
         features.requires_grad_()
-        outputs = model.heads(backbone.forward_head(features, pre_logits=True))  # type: ignore[operator]
+        outputs = model.heads(pooled(backbone, features, earlier))
         score = task_log_probabilities(outputs)[task][0, word]
         (slopes,) = torch.autograd.grad(score, features)
     if features.shape[1] != getattr(backbone, "num_features", features.shape[1]):

@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from maskwise.config import ModelSettings
 from maskwise.errors import SettingsError, WeightsError
+from maskwise.models.stages import earlier_channels, pool_stages
 from maskwise.models.weights import (
     file_weights,
     load_backbone_weights,
@@ -31,15 +32,20 @@ _NO_WEIGHTS: Final = (
 
 
 def build_backbone(
-    name: str, size: tuple[int, int], drop_path: float = 0.0, channels: int = 3
+    name: str,
+    size: tuple[int, int],
+    drop_path: float = 0.0,
+    channels: int = 3,
+    pooled_stages: int = 1,
 ) -> nn.Module:
     """Return a timm model with random weights that gives pooled features (N, features).
 
-    `size` is the height and width of its input in pixels, `channels` its depth.
+    `size` is the height and width of its input in pixels, `channels` its depth; features are those
+    of its last `pooled_stages` stages.
 
     Raises:
         SettingsError: timm has no model of this name, it takes no stochastic depth or no fourth
-            channel, or it cannot see photos of this size.
+            channel, has too few stages, or cannot see photos of this size.
     """
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, timm.list_models(), n=3)
@@ -55,6 +61,8 @@ def build_backbone(
         raise SettingsError(f"model.drop_path: {name} takes no stochastic depth") from error
     except (AssertionError, RuntimeError, ValueError) as error:
         raise _wrong_size(name, size, error) from error
+    if pooled_stages > 1:
+        pool_stages(model, pooled_stages)
     try:
         with torch.inference_mode():
             model.eval()(torch.zeros(1, channels, *size))
@@ -80,7 +88,8 @@ def _wrong_size(name: str, size: tuple[int, int], error: Exception) -> SettingsE
 
 def feature_count(backbone: nn.Module) -> int:
     """Return the number of pooled features; some models widen them in a head convolution."""
-    return int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)  # type: ignore[arg-type]
+    last = int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)  # type: ignore[arg-type]
+    return last + sum(earlier_channels(backbone))
 
 
 def input_statistics(backbone: nn.Module) -> tuple[Channels, Channels]:

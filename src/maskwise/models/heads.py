@@ -16,6 +16,10 @@ _MEAN_AGE: Final = 40.0
 _AGE_SPREAD: Final = 20.0
 
 
+_PLAIN: Final = {"hidden": 0, "head_norm": False, "dropout": 0.0, "cosine_scale": 0.0}
+"""Settings of the layers of the age in years, a regression."""
+
+
 class CosineClasses(nn.Module):
     """A last layer that gives scale x cosine between features and each class's weights.
 
@@ -37,8 +41,10 @@ class CosineClasses(nn.Module):
 
 
 def build_layers(features: int, classes: int, settings: ModelSettings) -> nn.Module:
-    """Return the layers of one output: hidden layer, norm, dropout and last layer as set."""
+    """Return the layers of one output: norms, hidden layer, dropout and last layer as set."""
     layers: list[nn.Module] = []
+    if settings.pooled_stages > 1:  # maps of several stages range differently
+        layers.append(nn.BatchNorm1d(features, affine=False))
     width = settings.hidden or features
     if settings.hidden:
         layers.append(nn.Linear(features, width))
@@ -83,7 +89,7 @@ class Heads(nn.ModuleDict):
                 inputs = features + (seen if task == "age_group" else 0)
                 self[task] = build_layers(inputs, self._width(task), settings)
         if settings.age_regression and "age_group" in settings.tasks:
-            self[AGE] = nn.Linear(features, 1)
+            self[AGE] = build_layers(features, 1, settings.model_copy(update=_PLAIN))
 
     def _width(self, task: str) -> int:
         classes = len(TASKS[task])

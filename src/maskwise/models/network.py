@@ -29,7 +29,9 @@ class FaceModel(nn.Module):
         channels: int = 3,
     ) -> None:
         super().__init__()
-        self.backbone = build_backbone(settings.backbone, size, settings.drop_path, channels)
+        self.backbone = build_backbone(
+            settings.backbone, size, settings.drop_path, channels, settings.pooled_stages
+        )
         self.heads = Heads(feature_count(self.backbone), settings, boundaries)
         self.backbone_frozen = False
         self._samples = settings.dropout_samples
