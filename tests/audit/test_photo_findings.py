@@ -9,13 +9,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from maskwise.audit import photos as looking
 from maskwise.audit.findings import Finding, Fix
 from maskwise.audit.pairs import pair_findings
-from maskwise.audit.photos import measure_photo, measure_photos, photo_findings
+from maskwise.audit.photos import look_at_photos, measure_photo, photo_findings
 from maskwise.data.corrections import DELETED
 from maskwise.data.duplicates import find_twins, fingerprint_photos
 from maskwise.data.frames import PhotoRef
 from maskwise.data.manifest import manifest_from_rows
+from maskwise.transforms.decode import decode_photo
 from people import person, scenery
 
 
@@ -39,7 +41,7 @@ def save(tmp_path: Path) -> Callable[..., PhotoRef]:
 def found_in(photos: list[PhotoRef]) -> dict[int, list[Finding]]:
     """Return row -> its findings."""
     findings: dict[int, list[Finding]] = {}
-    for found in photo_findings(photos, measure_photos(photos, "none", 0)):
+    for found in photo_findings(photos, look_at_photos(photos, "none", 0)[0]):
         findings.setdefault(found.rows[0], []).append(found)
     return findings
 
@@ -90,7 +92,7 @@ def test_faces_are_counted(save: Callable[..., PhotoRef]) -> None:
         save("two.png", np.hstack([one, other])),
         save("none.png", np.asarray(scenery(0))),
     ]
-    facts = measure_photos(photos, "yunet", 0)
+    facts, _ = look_at_photos(photos, "yunet", 0)
     assert [fact.faces for fact in facts] == [1, 2, 0]
     kinds = [(found.kind, found.rows) for found in photo_findings(photos, facts)]
     assert ("several_faces", (1,)) in kinds
@@ -153,6 +155,28 @@ def test_two_faces_of_one_file_are_no_pair(save: Callable[..., PhotoRef]) -> Non
     boxes = ("0 0 40 40", "50 50 90 90")
     rows = [{"photo": photo, "person": box, "box": box, "source": "made"} for box in boxes]
     assert pairs_of(manifest_from_rows(rows)) == []
+
+
+def test_photos_are_decoded_once_for_facts_and_fingerprints(
+    save: Callable[..., PhotoRef], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def decode(path: str) -> Image.Image:
+        opened.append(path)
+        return decode_photo(path)
+
+    monkeypatch.setattr(looking, "decode_photo", decode)
+    (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0 no photo")
+    photos = [save(f"{number}.png", texture(number)) for number in range(3)]
+    photos.insert(1, PhotoRef(str(tmp_path / "cut.jpg")))
+    facts, prints = look_at_photos(photos, "none", 0)
+    assert opened == [photo.path for photo in photos]
+    assert [bool(fact.problem) for fact in facts] == [False, True, False, False]
+    wanted = fingerprint_photos(opened, 0)
+    assert prints.digests == wanted.digests
+    np.testing.assert_array_equal(prints.hashes, wanted.hashes)
+    np.testing.assert_array_equal(prints.thumbnails, wanted.thumbnails)
 
 
 def pairs_of(frame: pl.DataFrame) -> list[Finding]:

@@ -11,6 +11,13 @@ from PIL import Image
 from maskwise.audit.findings import Finding, Fix
 from maskwise.data.boxes import box_text
 from maskwise.data.corrections import DELETED
+from maskwise.data.duplicates import (
+    Fingerprints,
+    Print,
+    fingerprint_image,
+    gather_prints,
+    no_print,
+)
 from maskwise.data.faces import open_detector
 from maskwise.data.frames import PhotoRef
 from maskwise.data.workers import map_in_order
@@ -52,30 +59,42 @@ class PhotoFacts:
     """Faces found; None where nobody looked."""
 
 
-def measure_photos(
+def look_at_photos(
     photos: Sequence[PhotoRef],
     detector: str,
     workers: int,
     progress: Callable[[int], None] | None = None,
-) -> list[PhotoFacts]:
-    """Measure photos in `workers` processes (0: in this one), in order.
+) -> tuple[list[PhotoFacts], Fingerprints]:
+    """Measure photos and take their fingerprints, in `workers` processes (0: in this one).
 
-    `detector` names what counts faces; 'none' counts none.
+    Each is decoded once. `detector` names what counts faces; 'none' counts none.
     """
-    measured = []
-    for facts in map_in_order(partial(measure_photo, detector=detector), photos, workers, 32, _FEW):
-        measured.append(facts)
+    facts, prints = [], []
+    for fact, taken in map_in_order(partial(_look, detector=detector), photos, workers, 32, _FEW):
+        facts.append(fact)
+        prints.append(taken)
         if progress:
             progress(1)
-    return measured
+    return facts, gather_prints(prints)
+
+
+def _look(photo: PhotoRef, detector: str) -> tuple[PhotoFacts, Print]:
+    try:
+        image = decode_photo(photo.path)
+        return _measured(image, photo, detector), fingerprint_image(image, photo.path)
+    except (PhotoError, OSError) as error:  # a file may vanish between two looks at it
+        return PhotoFacts(problem=str(error)), no_print()
 
 
 def measure_photo(photo: PhotoRef, detector: str = "none") -> PhotoFacts:
     """Measure a photo, or the part of it in its box; faces are counted in the whole photo."""
     try:
-        image = decode_photo(photo.path)
+        return _measured(decode_photo(photo.path), photo, detector)
     except PhotoError as error:
         return PhotoFacts(problem=str(error))
+
+
+def _measured(image: Image.Image, photo: PhotoRef, detector: str) -> PhotoFacts:
     problem = _box_problem(photo, image.size)
     if problem:
         return PhotoFacts(problem=problem)

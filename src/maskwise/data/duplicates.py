@@ -50,21 +50,33 @@ class Twin:
     """Root mean square difference of the normalised thumbnails; 0 for equal bytes."""
 
 
-def fingerprint_photo(path: str) -> tuple[str, int, NDArray[np.float32]]:
-    """Return digest, perceptual hash and thumbnail of a photo; ('', 0, zeros) if unreadable."""
-    blank = np.zeros(_THUMBNAIL**2, dtype=np.float32)
+Print = tuple[str, int, NDArray[np.float32]]
+"""Digest, perceptual hash and thumbnail of one photo."""
+
+
+def fingerprint_photo(path: str) -> Print:
+    """Return what is compared of a photo; ('', 0, zeros) if it cannot be read."""
     try:
-        image = decode_photo(path).convert("L")
+        return fingerprint_image(decode_photo(path), path)
     except PhotoError:
-        return "", 0, blank
+        return no_print()
+
+
+def no_print() -> Print:
+    """Return what is compared of a photo that cannot be read: nothing."""
+    return "", 0, np.zeros(_THUMBNAIL**2, dtype=np.float32)
+
+
+def fingerprint_image(decoded: Image.Image, path: str) -> Print:
+    """Return what is compared of a photo that was decoded from a file."""
+    image = decoded.convert("L")
     bits = imagehash.phash(image).hash
-    thumbnail = np.asarray(
-        image.resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX), dtype=np.float32
-    ).ravel()
+    grey = image.resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX)
+    thumbnail = np.asarray(grey, dtype=np.float32).ravel()
     spread = float(thumbnail.std())
-    if spread > 1:  # a blank photo looks like every other blank photo: compare bytes only
-        blank = (thumbnail - thumbnail.mean()) / spread
-    return file_digest(Path(path)), int.from_bytes(np.packbits(bits).tobytes()), blank
+    # a blank photo looks like every other blank photo: only its bytes are compared
+    plain = (thumbnail - thumbnail.mean()) / spread if spread > 1 else np.zeros_like(thumbnail)
+    return file_digest(Path(path)), int.from_bytes(np.packbits(bits).tobytes()), plain
 
 
 def fingerprint_photos(
@@ -78,7 +90,11 @@ def fingerprint_photos(
         by_file[file] = result
         if progress:
             progress(1)
-    results = [by_file[photo] for photo in photos]
+    return gather_prints([by_file[photo] for photo in photos])
+
+
+def gather_prints(results: Sequence[Print]) -> Fingerprints:
+    """Return what is compared of photos, from that of each."""
     return Fingerprints(
         [digest for digest, _, _ in results],
         np.array([bits for _, bits, _ in results], dtype=np.uint64),
