@@ -16,12 +16,13 @@ from typer.testing import CliRunner
 from commands import invoke, kill_when
 from conftest import TINY, write_set
 from maskwise.cli import app
-from maskwise.config import Settings
+from maskwise.config import Settings, TrainSettings
 from maskwise.data.manifest import read_manifest, write_manifest
 from maskwise.errors import ManifestError, SettingsError, StorageError
 from maskwise.experiments import settings_search
 from maskwise.experiments.settings_search import FoundSettings, search_settings
 from maskwise.experiments.space import read_space
+from maskwise.experiments.trials import draw_apart, open_study
 from maskwise.settings import load_settings
 
 SPACE = """
@@ -254,3 +255,19 @@ def test_two_processes_share_a_study(manifest: Path, tmp_path: Path) -> None:
     assert max(trials) == len(study.trials)
     assert 14 <= len(study.trials) <= 15  # the last two may be drawn at once
     assert len({trial.params["optim.lr"] for trial in study.trials}) == len(study.trials)
+
+
+def test_trials_draw_by_seed_and_number_whoever_draws(tmp_path: Path) -> None:
+    def drawn(file: str, seed: int) -> list[float]:
+        storage = f"sqlite:///{tmp_path / file}"
+        # both are there before either draws
+        both = [open_study(storage, "shared", {}, TrainSettings()) for _ in range(2)]
+        trials = [study.ask() for study in (*both, *both)]
+        for trial in trials:
+            draw_apart(trial, seed)
+        return [trial.suggest_float("rate", 0, 1) for trial in trials]
+
+    first = drawn("first.db", 0)
+    assert len(set(first)) == 4
+    assert drawn("again.db", 0) == first
+    assert not set(drawn("other.db", 1)) & set(first)

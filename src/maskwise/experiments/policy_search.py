@@ -16,6 +16,7 @@ from maskwise.errors import SettingsError
 from maskwise.experiments.trials import (
     FINISHED,
     begin_study,
+    draw_apart,
     finished,
     search_terms,
     trained_score,
@@ -76,6 +77,7 @@ def search_policy(
     told(f"without a policy: score {study.user_attrs[_NONE]:.4f}")
 
     def objective(trial: optuna.Trial) -> float:
+        draw_apart(trial, settings.train.seed)
         policy = _suggested(trial, sequences)
         file = out / f"trial-{trial.number}.yaml"
         write_policy(file, policy)

@@ -15,6 +15,7 @@ from maskwise.evaluation.search_page import write_search
 from maskwise.experiments.space import Range, Space, read_space, suggested, with_values
 from maskwise.experiments.trials import (
     begin_study,
+    draw_apart,
     finished,
     search_terms,
     trained_score,
@@ -84,6 +85,7 @@ def search_settings(
     inner = out / "manifest.csv"
 
     def objective(trial: optuna.Trial) -> float:
+        draw_apart(trial, base.train.seed)
         values = suggested(trial, space)
         folder = out / f"trial-{trial.number}"
         try:

@@ -3,12 +3,12 @@
 The people that validate the run itself take no part: a share of the training people scores trials.
 """
 
-import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import optuna
 import polars as pl
 from filelock import FileLock, Timeout
@@ -116,11 +116,16 @@ def open_study(
         raise SettingsError(
             f"the study in {storage} was begun with other {' and '.join(changed)}; name another"
         )
-    # a search that goes on must not draw again what it drew, nor what another process draws
-    others = any(trial.state == TrialState.RUNNING for trial in study.trials)
-    drawn = training.seed + len(study.trials) + (os.getpid() if others else 0)
-    study.sampler = optuna.samplers.TPESampler(seed=drawn, constant_liar=True)
     return study
+
+
+def draw_apart(trial: optuna.Trial, seed: int) -> None:
+    """Let a trial draw by the seed and its own number, which no other trial of its study has.
+
+    So neither a search that goes on nor another process that takes part draws the same again.
+    """
+    own = int(np.random.SeedSequence([seed, trial.number]).generate_state(1)[0])
+    trial.study.sampler = optuna.samplers.TPESampler(seed=own, constant_liar=True)
 
 
 def finished(study: optuna.Study) -> int:
