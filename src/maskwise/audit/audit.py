@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from maskwise.audit.findings import KINDS, Finding, ordered
 from maskwise.audit.labels import label_findings
 from maskwise.audit.pairs import pair_findings
-from maskwise.audit.photos import PhotoFacts, look_at_photos, measure_photo, photo_findings
+from maskwise.audit.photos import PhotoFacts, look_at_photos, photo_findings
 from maskwise.data.duplicates import find_twins
 from maskwise.data.frames import PhotoRef, photo_refs
 from maskwise.errors import ManifestError
@@ -59,14 +59,16 @@ def audit_manifest(
     photos = photo_refs(frame)
     with bar("looking at photos", len(frame)) as advance:
         facts, prints = look_at_photos(photos, detector, workers, advance)
-    tasks = _answered(predict, photos, facts) if predict else None
+    tasks = _answered(predict, photos, facts, workers) if predict else None
     findings = [*photo_findings(photos, facts), *pair_findings(frame, find_twins(prints))]
     findings += label_findings(frame, tasks) if tasks else ()
     asked = int((~np.isnan(np.hstack(list(tasks.values())))).any(axis=1).sum()) if tasks else 0
     return Audit(frame, ordered(findings), facts, asked)
 
 
-def _answered(predict: Predict, photos: Sequence[PhotoRef], facts: list[PhotoFacts]) -> Tasks:
+def _answered(
+    predict: Predict, photos: Sequence[PhotoRef], facts: list[PhotoFacts], workers: int
+) -> Tasks:
     """Return what a model says of the photos that can be read.
 
     Those that could be read when they were measured, and no longer can, get new facts.
@@ -76,8 +78,9 @@ def _answered(predict: Predict, photos: Sequence[PhotoRef], facts: list[PhotoFac
         try:
             return predict(readable)
         except ManifestError:
-            again = {row: measure_photo(photos[row]) for row in np.flatnonzero(readable).tolist()}
-            gone = {row: fact for row, fact in again.items() if fact.problem}
+            left = np.flatnonzero(readable).tolist()
+            again, _ = look_at_photos([photos[row] for row in left], "none", workers)
+            gone = {row: fact for row, fact in zip(left, again, strict=True) if fact.problem}
             if not gone:
                 raise
             for row, fact in gone.items():

@@ -86,15 +86,8 @@ def _look(photo: PhotoRef, detector: str) -> tuple[PhotoFacts, Print]:
         return PhotoFacts(problem=str(error)), no_print()
 
 
-def measure_photo(photo: PhotoRef, detector: str = "none") -> PhotoFacts:
-    """Measure a photo, or the part of it in its box; faces are counted in the whole photo."""
-    try:
-        return _measured(decode_photo(photo.path), photo, detector)
-    except PhotoError as error:
-        return PhotoFacts(problem=str(error))
-
-
 def _measured(image: Image.Image, photo: PhotoRef, detector: str) -> PhotoFacts:
+    """Measure a photo, or the part of it in its box; faces are counted in the whole photo."""
     problem = _box_problem(photo, image.size)
     if problem:
         return PhotoFacts(problem=problem)

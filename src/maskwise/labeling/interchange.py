@@ -10,6 +10,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import quote
@@ -111,15 +112,21 @@ class _Place:
 
     @classmethod
     def of(cls, row: sqlite3.Row) -> "_Place":
-        if not row["box"]:
+        size = _photo_size(row["path"]) if row["box"] else None
+        if size is None:
             return cls(row["path"], None)
-        left, top, right, bottom = parse_box(row["box"])
-        try:
-            width, height = decode_photo(row["path"]).size
-        except PhotoError:
-            return cls(row["path"], None)
+        (width, height), (left, top, right, bottom) = size, parse_box(row["box"])
         shares = (left / width, top / height, (right - left) / width, (bottom - top) / height)
         return cls(row["path"], shares)
+
+
+@lru_cache(maxsize=1)  # faces of one photo follow each other
+def _photo_size(path: str) -> tuple[int, int] | None:
+    """Return width and height of a photo as it is shown; None where it cannot be decoded."""
+    try:
+        return decode_photo(path).size
+    except PhotoError:
+        return None
 
 
 def _task(photo: dict[str, Any], place: _Place, root: Path) -> dict[str, Any]:
