@@ -83,9 +83,9 @@ def put_faults(manifest: Path, faults: int) -> dict[str, str]:
 
 
 @contextmanager
-def opened(manifest: Path, program: str) -> Iterator[tuple[Page, float]]:
+def opened(manifest: Path, program: str, *options: str) -> Iterator[tuple[Page, float]]:
     """Open the page; give it and the seconds that the command took to listen."""
-    command = [sys.executable, "-m", "maskwise", "label", str(manifest), "--port", "0"]
+    command = [sys.executable, "-m", "maskwise", "label", str(manifest), "--port", "0", *options]
     begun = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:

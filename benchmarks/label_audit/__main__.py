@@ -7,9 +7,11 @@ The first line asks a model, which should not have seen these people; the second
 cross-validation on the faulty labels, with settings of `maskwise train`, and asks that. Faults that
 the manifest had before count against the precision, though they may be real.
 
-With `--mend` an expert, who knows the labels that were there before, looks at each photo of the
-list and corrects what is wrong about it; the cross-validation is then trained again. Both are
-scored by the labels that were there before.
+With `--mend` an expert, who knows the labels that were there before, goes through the list on the
+page of `maskwise label`, in Chromium (`make browser`), and presses the keys that a person would:
+Space where the suggestion is right, Enter where the labels are, else what they should be. The
+cross-validation is then trained again on what was exported. Both are scored by the labels that were
+there before. A command that was stopped goes on when it is given again.
 """
 
 import argparse
@@ -21,10 +23,12 @@ from typing import Any
 
 import polars as pl
 
-from benchmarks.label_audit.expert import corrections_of, out_of_fold_score
+from benchmarks.label_audit.expert import correct_on_page
 from benchmarks.label_audit.faults import corrupt, score
+from benchmarks.label_audit.scores import out_of_fold_score, people_mended
 from maskwise.data.manifest import read_manifest, write_manifest
 from maskwise.evaluation.tables import OUT_OF_FOLD
+from maskwise.serving.screenshot import browser_program
 from maskwise.storage import write_json
 
 
@@ -43,6 +47,9 @@ def main(words: Sequence[str] | None = None) -> None:
         parser.error("say either --model FILE or --folds N")
     if options.mend and not options.folds:
         parser.error("--mend trains again: it goes with --folds")
+    program = browser_program() if options.mend else None
+    if options.mend and program is None:
+        parser.error("--mend needs Chromium: make browser")
     out: Path = options.out
     frame = read_manifest(options.manifest)
     if options.fold:
@@ -57,23 +64,30 @@ def main(words: Sequence[str] | None = None) -> None:
     findings = pl.read_csv(out / "audit" / "findings.csv", infer_schema=False)
     scores: dict[str, Any] = {kind: vars(each) for kind, each in score(findings, faulty).items()}
     print_scores(scores)
-    if options.mend:
-        scores["mended"] = mend(frame, wrong, findings, options)
+    if program:
+        scores["mended"] = mend(frame, faulty, options, program)
     write_json(out / "scores.json", scores)
 
 
 def mend(
-    frame: pl.DataFrame, wrong: pl.DataFrame, findings: pl.DataFrame, options: argparse.Namespace
+    frame: pl.DataFrame, faulty: dict[str, set[str]], options: argparse.Namespace, program: str
 ) -> dict[str, float]:
     """Let an expert correct what was found and train again; print and return what it gave."""
     out: Path = options.out
-    corrections, mended = out / "corrections.csv", out / "mended.csv"
-    shown = corrections_of(frame, wrong, findings, out, corrections)
-    maskwise("data", "fix", out / "faulty.csv", corrections, "--out", mended, "--force")
+    manifest, mended = out / "faulty.csv", out / "mended.csv"
+    database = out / "faulty-labels.db"
+    for old in out.glob(f"{database.name}*"):
+        old.unlink()
+    decisions, minutes = correct_on_page(manifest, out / "audit" / "findings.csv", frame, program)
+    maskwise("label", "export", manifest, "--out", mended, "--force")
+    people = set.union(*faulty.values())
     cross_validate(mended, out / "cv-mended", options)
     found = {
-        "photos shown": shown,
-        "labels corrected": len(pl.read_csv(corrections)),
+        "decisions": decisions,
+        "decisions a minute": round(decisions / minutes),
+        "faulty people": len(people),
+        "of them mended": people_mended(frame, read_manifest(mended), people),
+        "labels corrected": len(pl.read_csv(out / "mended-corrections.csv")),
         "macro-F1 before": out_of_fold_score(out / "cv" / OUT_OF_FOLD, frame),
         "macro-F1 after": out_of_fold_score(out / "cv-mended" / OUT_OF_FOLD, frame),
     }

@@ -7,16 +7,19 @@ import numpy as np
 import polars as pl
 import pytest
 from benchmarks.label_audit import __main__ as label_audit
-from benchmarks.label_audit.expert import corrections_of, out_of_fold_score
+from benchmarks.label_audit.expert import Shown, correct_on_page, keys_for
 from benchmarks.label_audit.faults import corrupt, score
+from benchmarks.label_audit.scores import out_of_fold_score, people_mended
 from sklearn.metrics import f1_score
 
+from commands import invoke
+from maskwise.audit.findings import Finding, Fix, write_findings
 from maskwise.config import LabelSettings
-from maskwise.data.corrections import apply_corrections, read_corrections
-from maskwise.data.manifest import manifest_from_rows, write_manifest
+from maskwise.data.manifest import manifest_from_rows, read_manifest, write_manifest
 from maskwise.data.targets import class_codes, task_codes
 from maskwise.evaluation.tables import class_columns
 from maskwise.labels import TASKS
+from maskwise.serving.screenshot import browser_program
 
 
 @pytest.fixture
@@ -66,21 +69,64 @@ def test_a_model_or_folds_are_asked_for(people: pl.DataFrame, tmp_path: Path) ->
         label_audit.main([str(tmp_path / "people.csv"), "--out", str(tmp_path / "out")])
 
 
-def test_the_expert_corrects_what_is_wrong_about_the_photos_of_the_list(
-    people: pl.DataFrame, tmp_path: Path
+@pytest.mark.parametrize(
+    ("labels", "suggested", "keys"),
+    [
+        ({}, {}, ["Enter"]),
+        ({"mask": "not_wear"}, {"mask": "wear"}, [" "]),
+        ({"mask": "not_wear"}, {"mask": "incorrect"}, ["q", "Enter"]),
+        ({}, {"mask": "incorrect"}, ["Enter"]),
+        ({"mask": "not_wear", "gender": "male"}, {"gender": "female"}, ["q", "s", "p", "Enter"]),
+        ({"gender": "male"}, {"gender": "female"}, [" "]),
+        ({"age_group": "old", "age": "71"}, {}, ["g", "2", "4", "Enter", "p", "Enter"]),
+        ({"age_group": "old", "age": None}, {}, ["g", "2", "4", "Enter", "p", "Enter"]),
+    ],
+)
+def test_the_expert_presses_the_keys_that_make_labels_right(
+    labels: dict[str, str | None], suggested: dict[str, str | None], keys: list[str]
 ) -> None:
-    wrong, faulty = corrupt(people)
-    person = min(faulty["age_group"])
-    listed = [*people.filter(pl.col("person") == person)["photo"], "/0-wear.jpg"]
-    kinds = ["age_group"] * 3 + ["mask"]
-    findings = pl.DataFrame({"kind": [*kinds, "blurred"], "photo": [*listed, "/1-wear.jpg"]})
-    out = tmp_path / "corrections.csv"
-    assert corrections_of(people, wrong, findings, tmp_path, out) == 4
-    applied = apply_corrections(wrong, read_corrections(out), tmp_path).frame
-    mended = people["person"] == person
-    assert applied.filter(mended).equals(people.filter(mended))
-    assert not wrong.filter(mended).equals(people.filter(mended))
-    assert applied.filter(~mended).equals(wrong.filter(~mended))
+    right: dict[str, str | None] = {
+        "mask": "wear", "gender": "female", "age_group": "young", "age": "24"
+    }  # fmt: skip
+    shown = Shown("a.jpg, person p", {**right, **labels}, suggested)
+    assert list(keys_for(shown, right)) == keys
+
+
+def test_the_expert_mends_on_the_page_what_was_found(
+    manifest: Path, tmp_path: Path, people: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.label_audit.faults.SHARE", 0.1)  # one person of each kind
+    photos = read_manifest(manifest)["photo"].to_list()[:36]
+    truth = people[:36].with_columns(photo=pl.Series(photos))
+    wrong, faulty = corrupt(truth)
+    path = tmp_path / "wrong.csv"
+    write_manifest(wrong, path)
+    findings = []
+    for kind, names in faulty.items():
+        rows = wrong["person"].is_in(list(names)).arg_true().to_list()
+        field = "mask" if kind == "swap" else kind
+        fixes = tuple(
+            Fix(row, field, truth[field][row])
+            for row in rows
+            if wrong[field][row] != truth[field][row]
+        )
+        findings.append(Finding(kind, tuple(fix.row for fix in fixes), 0.9, "as it was", fixes))
+    right = int((~wrong["person"].is_in(list(set.union(*faulty.values())))).arg_true()[0])
+    findings.append(Finding("mask", (right,), 0.8, "it was not", (Fix(right, "mask", "wear"),)))
+    listed = tmp_path / "findings.csv"
+    write_findings(listed, wrong, findings, tmp_path)
+    program = browser_program()
+    assert program, "there is no Chromium to test the page with: make browser installs it"
+    decisions, minutes = correct_on_page(path, listed, truth, program)
+    assert minutes > 0
+    # a swap and a person's gender are one decision each; so is an age, with the whole person
+    assert decisions == 5
+    mended = tmp_path / "mended.csv"
+    invoke("label", "export", path, "--out", mended)
+    everybody = set.union(*faulty.values())
+    assert people_mended(truth, wrong, everybody) == 0
+    assert people_mended(truth, read_manifest(mended), everybody) == len(everybody) == 4
+    assert read_manifest(mended).select(*TASKS).equals(truth.select(*TASKS))
 
 
 def test_a_cross_validation_is_scored_by_the_labels_of_before(
@@ -106,28 +152,43 @@ def test_mending_trains_again_on_what_the_expert_left(
     people: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[list[str]] = []
+    out = tmp_path / "out"
 
     def run(*words: object) -> None:
         ran.append([*map(str, words)])
         if words[:2] == ("data", "audit"):
+            (out / "audit").mkdir()
             findings = {"kind": ["gender"], "person": ["p0"], "photo": ["/0-wear.jpg"]}
-            (tmp_path / "out" / "audit").mkdir()
-            pl.DataFrame(findings).write_csv(tmp_path / "out" / "audit" / "findings.csv")
+            pl.DataFrame(findings).write_csv(out / "audit" / "findings.csv")
+        if words[:2] == ("label", "export"):
+            write_manifest(people, out / "mended.csv")
+            pl.DataFrame({"id": ["/0-wear.jpg"] * 3}).write_csv(out / "mended-corrections.csv")
 
     monkeypatch.setattr(label_audit, "maskwise", run)
     monkeypatch.setattr(label_audit, "read_manifest", lambda _: people)
+    monkeypatch.setattr(label_audit, "browser_program", lambda: "chromium")
+    monkeypatch.setattr(label_audit, "correct_on_page", lambda *_: (40, 0.5))
     monkeypatch.setattr(
         label_audit, "out_of_fold_score", lambda path, _: float("mended" in str(path))
     )
-    out = tmp_path / "out"
     label_audit.main(["p.csv", "--out", str(out), "--folds", "5", "--mend", "train.amp=no"])
     assert [words[:2] for words in ran] == [
         ["train", str(out / "faulty.csv")],
         ["data", "audit"],
-        ["data", "fix"],
+        ["label", "export"],
         ["train", str(out / "mended.csv")],
     ]
     assert all("train.amp=no" in words for words in (ran[0], ran[3]))
-    scores = json.loads((out / "scores.json").read_text())
-    assert scores["mended"] == {"photos shown": 1, "labels corrected": 0, "macro-F1 before": 0.0,
-                                "macro-F1 after": 1.0}  # fmt: skip
+    assert json.loads((out / "scores.json").read_text())["mended"] == {
+        "decisions": 40, "decisions a minute": 80, "faulty people": 12, "of them mended": 12,
+        "labels corrected": 3, "macro-F1 before": 0.0, "macro-F1 after": 1.0,
+    }  # fmt: skip
+
+
+def test_mending_says_at_once_that_there_is_no_browser(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(label_audit, "browser_program", lambda: None)
+    with pytest.raises(SystemExit):
+        label_audit.main(["p.csv", "--out", str(tmp_path), "--folds", "5", "--mend"])
+    assert "make browser" in capsys.readouterr().err
