@@ -163,19 +163,27 @@ def test_the_last_epochs_make_one_model(
     manifest = write_set(tmp_path / "data", train=36, val=9)
     run = tmp_path / "run"
     words = ["train", manifest, *tiny, "train.epochs=3", "train.swa=2", "optim.lr=1e-2",
-             "train.ema=0", f"model.head={head}"]  # fmt: skip
+             "train.ema=0", "train.keep_epochs=[2,3]", f"model.head={head}"]  # fmt: skip
     if head == "multi":  # its variances are training's alone
         words.append("loss.task_weighting=uncertainty")
     invoke(*words, "--out", run)
     mean = weights(run / "swa")
     last = weights(run / "last")
     assert any(not torch.equal(mean[name], last[name]) for name in mean)
+    for name, value in weights(run / "epoch-3").items():
+        assert torch.equal(value, last[name])
+    assert any(
+        not torch.equal(value, last[name]) for name, value in weights(run / "epoch-2").items()
+    )
+    assert not (run / "epoch-1").exists()
     epochs = sorted(run.rglob("epochs"))
     assert len(epochs) == (3 if head == "tasks" else 1)
     for folder in epochs:
         assert sorted(part.name for part in folder.iterdir()) == ["2", "3"]
         mean = weights(folder.parent / "swa")
         parts = [weights(part) for part in folder.iterdir()]
+        kept = weights(folder.parent / "epoch-2")
+        assert all(torch.equal(value, kept[name]) for name, value in weights(folder / "2").items())
         for name in [name for name in mean if name.endswith("weight")]:
             torch.testing.assert_close(mean[name], (parts[0][name] + parts[1][name]) / 2)
     monkeypatch.undo()
@@ -192,3 +200,7 @@ def test_the_last_epochs_make_one_model(
     assert "a mean is of 2 epochs or more" in refused(
         "train", manifest, *tiny, "train.epochs=3", "train.swa=4", "--out", tmp_path / "x"
     )
+    assert "keep_epochs 4: the run ends after 3" in refused(
+        "train", manifest, *tiny, "train.epochs=3", "train.keep_epochs=[1,4]", "--out",
+        tmp_path / "x"
+    )  # fmt: skip

@@ -54,6 +54,8 @@ class TrainSettings(Section):
     """Decay of the running mean of the weights, warmed up; 0 is off."""
     swa: Annotated[int, Field(ge=0, le=100)] = 0
     """Last epochs whose models' mean is written to swa/, with statistics of its own; 0 is off."""
+    keep_epochs: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """Epochs whose models are kept beside best and last, in epoch-4/ and so on, for averages."""
     patience: Annotated[int, Field(ge=0)] = 0
     """Epochs without a better score before training stops; 0 never stops early."""
     checkpoint_steps: Annotated[int, Field(ge=0)] = 200
@@ -74,3 +76,6 @@ class TrainSettings(Section):
             yield f"batch_size {self.batch_size} cannot be cut into {self.accumulate} equal parts"
         if self.swa == 1 or self.swa > self.epochs:
             yield f"swa {self.swa}: a mean is of 2 epochs or more, and of epochs that are trained"
+        late = [str(epoch) for epoch in self.keep_epochs if epoch > self.epochs]
+        if late:
+            yield f"keep_epochs {', '.join(late)}: the run ends after {self.epochs}"

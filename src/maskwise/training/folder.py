@@ -9,6 +9,7 @@
         tensorboard/    figures and pictures; beside it those of other trackers
         best/           the model of the best epoch (model.safetensors, model.json, README.md)
         last/           the model of the last epoch, and training.safetensors to resume from
+        epoch-4/        the model of that epoch, where train.keep_epochs names it
         .lock           held by the process that trains
 """
 
@@ -33,6 +34,11 @@ from maskwise.version import __version__
 RUN_FORMAT: Final = 2
 _MAY_CHANGE: Final = ("cache.", "faces.", "track.", "train.device")
 """Settings that a resumed run may have otherwise: they do not change what is learnt."""
+
+
+def kept_epoch(epoch: int) -> str:
+    """Return the name of the folder with the model of an epoch that is kept."""
+    return f"epoch-{epoch}"
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from maskwise.storage import write_text
 from maskwise.training.averaging import EPOCHS
 from maskwise.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from maskwise.training.data import TrainingData
+from maskwise.training.folder import kept_epoch
 from maskwise.training.observer import Observer
 from maskwise.training.pictures import batch_tiles
 from maskwise.training.step import Stepper
@@ -138,6 +139,8 @@ class Trainer:
         )
         if best:
             self._save_model("best", self._stepper.used, figures)
+        if progress.epoch in train.keep_epochs:
+            self._save_model(kept_epoch(progress.epoch), self._stepper.used, figures)
         if train.swa:
             self._save_for_average(figures)
         self._save_last(figures)

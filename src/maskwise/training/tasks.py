@@ -14,6 +14,7 @@ from maskwise.labels import TASKS
 from maskwise.models.bundle import ModelInfo, load_bundle, save_bundle
 from maskwise.models.inference import answer_frames
 from maskwise.models.network import TaskModels, part_settings
+from maskwise.training.folder import kept_epoch
 from maskwise.training.prepare import RunRows
 from maskwise.transforms.network_input import input_channels
 
@@ -32,7 +33,7 @@ def task_settings(settings: Settings, task: str) -> Settings:
 def join_tasks(
     folder: Path, settings: Settings, rows: RunRows, device: torch.device
 ) -> dict[str, float]:
-    """Write the models that the best, and the last, networks of a folder's task runs make.
+    """Write the models that networks of a folder's task runs make: the best, last and kept ones.
 
     Returns the figures of the best.
 
@@ -40,7 +41,8 @@ def join_tasks(
         RunError: one of the networks is missing or damaged.
     """
     figures: dict[str, float] = {}
-    for epoch in ("last", *(["swa"] if settings.train.swa else []), "best"):
+    kept = map(kept_epoch, settings.train.keep_epochs)
+    for epoch in (*kept, "last", *(["swa"] if settings.train.swa else []), "best"):
         figures = _joined(folder, epoch, settings, rows, device)
     return figures
 
