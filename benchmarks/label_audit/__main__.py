@@ -15,14 +15,13 @@ there before. A command that was stopped goes on when it is given again.
 """
 
 import argparse
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from benchmarks.commands import maskwise
 from benchmarks.label_audit.expert import correct_on_page
 from benchmarks.label_audit.faults import corrupt, score
 from benchmarks.label_audit.scores import out_of_fold_score, people_mended
@@ -111,11 +110,6 @@ def print_scores(scores: dict[str, Any]) -> None:
         figures = (found["recall"], found["precision"], found["best_recall"])
         told = " | ".join(f"{figure:.3f}" for figure in figures)
         print(f"| {kind} | {found['faults']} | {found['findings']} | {told} |")
-
-
-def maskwise(*words: object) -> None:
-    """Run a command as a process of its own."""
-    subprocess.run([sys.executable, "-m", "maskwise", *map(str, words)], check=True)
 
 
 if __name__ == "__main__":
