@@ -68,12 +68,16 @@ def erase(photos: torch.Tensor, draws: Draws, settings: AugmentSettings) -> None
     area = draws["erase_share"] * settings.erase_share
     aspect = torch.exp(draws.spread("erase_aspect", math.log(3)))
     half_x, half_y = torch.sqrt(area * aspect) / 2, torch.sqrt(area / aspect) / 2
+    across = _spans(draws["erase_x"], half_x, width)
+    down = _spans(draws["erase_y"], half_y, height)
     for photo in draws.chosen("erase", settings.erase):
-        across = _span(draws["erase_x"][photo], half_x[photo], width)
-        down = _span(draws["erase_y"][photo], half_y[photo], height)
-        photos[photo, :, down, across] = 0.5
+        photos[photo, :, down[photo], across[photo]] = 0.5
 
 
-def _span(centre: torch.Tensor, half: torch.Tensor, length: int) -> slice:
-    low, high = float(centre - half) * length, float(centre + half) * length
-    return slice(max(0, round(low)), min(length, round(high)))
+def _spans(centre: torch.Tensor, half: torch.Tensor, length: int) -> list[slice]:
+    """Return the pixels of a side that each rectangle covers."""
+    lows, highs = (centre - half).tolist(), (centre + half).tolist()
+    return [
+        slice(max(0, round(low * length)), min(length, round(high * length)))
+        for low, high in zip(lows, highs, strict=True)
+    ]
