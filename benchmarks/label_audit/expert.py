@@ -104,7 +104,6 @@ def correct_on_page(
 
 
 def _choose(page: Page, kind: str) -> None:
-    """Let the page show photos of one kind of finding."""
-    page.evaluate("document.getElementById('left').textContent = ''")
-    page.select_option("#kind", kind)
-    page.wait_for_selector("#left:not(:empty)")
+    """Let the page show photos of one kind of finding; when it has counted them, it listens."""
+    with page.expect_response(lambda got: "/count" in got.url and f"kind={kind}&" in got.url):
+        page.select_option("#kind", kind)
