@@ -74,9 +74,8 @@ def mend(
     """Let an expert correct what was found and train again; print and return what it gave."""
     out: Path = options.out
     manifest, mended = out / "faulty.csv", out / "mended.csv"
-    database = out / "faulty-labels.db"
-    for old in out.glob(f"{database.name}*"):
-        old.unlink()
+    for decided in out.glob("faulty-labels.db*"):  # of a command that was stopped
+        decided.unlink()
     decisions, minutes = correct_on_page(manifest, out / "audit" / "findings.csv", frame, program)
     maskwise("label", "export", manifest, "--out", mended, "--force")
     people = set.union(*faulty.values())

@@ -43,11 +43,11 @@ class Shown:
         seen: dict[str, Any] = page.evaluate(_SHOWN)
         labels: Labels = {task: seen["labels"].get(task) for task in TASKS}
         line = next((line for line in seen["findings"] if line.startswith("Suggested:")), "")
-        words = {
+        suggested: Labels = {
             task.replace(" ", "_"): word.replace(" ", "_")
             for task, word in _SUGGESTED.findall(line)
         }
-        return cls(seen["name"], {**labels, "age": seen["age"] or None}, {**words})
+        return cls(seen["name"], {**labels, "age": seen["age"] or None}, suggested)
 
 
 def known_labels(truth: pl.DataFrame) -> dict[str, Labels]:
