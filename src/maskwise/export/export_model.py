@@ -37,6 +37,7 @@ from maskwise.models.onnx_file import (
     FRAMES,
     SEAL,
     UNSEALED,
+    WEIGHT_BITS,
     OnnxInfo,
     Precision,
     seal,
@@ -250,6 +251,7 @@ def _info(
     )
     return OnnxInfo(
         precision=wanted.precision,
+        weight_bits=WEIGHT_BITS if wanted.precision == "int8" else None,
         task_boundaries=classifier.boundaries,
         mean_ages=classifier.mean_ages,
         preprocess=preprocess,

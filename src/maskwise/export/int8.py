@@ -1,6 +1,12 @@
-"""ONNX graphs in int8: static, weights by channel, with their means put right."""
+"""ONNX graphs in int8: static, weights by channel in 7 bits, with their means put right.
 
-from collections.abc import Iterator, Sequence
+ONNX Runtime multiplies uint8 activations with int8 weights. x86-64 processors without VNNI add two
+such products in 16 bits (the instruction `vpmaddubsw`), which saturates beyond 32,767. A weight of
+at most 64 cannot get there: 255 * 64 * 2 = 32,640. So weights take the values -64 to 64, and the
+file predicts the same on every processor.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -19,10 +25,15 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from maskwise.errors import RunError, listed
 from maskwise.export.onnx_graph import quietly
-from maskwise.models.onnx_file import FRAMES
+from maskwise.models.onnx_file import FRAMES, exact_options
 
+LARGEST_WEIGHT: Final = 64
+"""Largest absolute int8 weight whose products with uint8 values any processor adds exactly."""
 _LAYERS: Final = ("Conv", "Gemm", "MatMul")
+_SAME_VALUES: Final = ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Identity")
+"""Operators between a weight and its layer that change its shape only."""
 _SEEN: Final = 192
 """Frames that means are taken over, at least; those of whole batches."""
 _PART: Final = 32
@@ -50,6 +61,9 @@ def to_int8(
 
     Heads stay as they are: they have few weights, and their values are the answers. `folder` is for
     files on the way.
+
+    Raises:
+        RunError: a weight is so large that sums of products can overflow.
     """
     kept = list(batches)
     whole, ready, small = (folder / f"{name}.onnx" for name in ("whole", "ready", "small"))
@@ -63,6 +77,7 @@ def to_int8(
             _Photos(iter(kept)),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
+            reduce_range=True,  # of weights: 7 bits; activations keep 8
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
@@ -70,7 +85,44 @@ def to_int8(
         )
     quantized = onnx.load(small)
     correct_means(exact, quantized, _frames(kept))
+    check_overflow(quantized)
     return quantized
+
+
+def check_overflow(model: onnx.ModelProto) -> None:
+    """Check that no sum of two products of a quantized graph can overflow 16 bits.
+
+    Raises:
+        RunError: a layer has an int8 weight beyond -64 to 64; it names all such layers.
+    """
+    made = {name: node for node in model.graph.node for name in node.output}
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    problems = []
+    for node in model.graph.node:
+        if node.op_type not in _LAYERS:
+            continue
+        for weight in filter(None, (_int8_values(name, made, stored) for name in node.input)):
+            largest = int(abs(numpy_helper.to_array(weight).astype(np.int64)).max(initial=0))
+            if largest > LARGEST_WEIGHT:
+                problems.append(f"{node.name or node.output[0]}: {weight.name} has {largest}")
+    if problems:
+        raise RunError(
+            f"int8 weights must be from -{LARGEST_WEIGHT} to {LARGEST_WEIGHT}: larger ones can "
+            "overflow on processors without VNNI, and the file would predict differently there:\n"
+            f"{listed(problems)}"
+        )
+
+
+def _int8_values(
+    name: str, made: Mapping[str, onnx.NodeProto], stored: Mapping[str, onnx.TensorProto]
+) -> onnx.TensorProto | None:
+    """Return the stored int8 tensor that a layer's input is computed from, if it is a weight."""
+    while (node := made.get(name)) is not None and (
+        node.op_type == "DequantizeLinear" or node.op_type in _SAME_VALUES
+    ):
+        name = node.input[0]
+    tensor = stored.get(name)
+    return tensor if tensor is not None and tensor.data_type == onnx.TensorProto.INT8 else None
 
 
 def _heads(model: onnx.ModelProto) -> list[str]:
@@ -126,11 +178,13 @@ def correct_means(
 
 
 def _means(model: onnx.ModelProto, names: Sequence[str], frames: NDArray[np.uint8]) -> list[Means]:
-    """Return the mean of each channel of some values of a graph, over frames."""
+    """Return the mean of each channel of some values of a graph, over frames, computed exactly."""
     told = onnx.ModelProto()
     told.CopyFrom(model)
     told.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
-    session = InferenceSession(told.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = InferenceSession(
+        told.SerializeToString(), exact_options(), providers=["CPUExecutionProvider"]
+    )
     parts = np.array_split(frames, -(-len(frames) // _PART))
     sums = [np.zeros(1)] * len(names)
     for part in parts:

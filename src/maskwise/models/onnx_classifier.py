@@ -1,5 +1,6 @@
 """An ONNX file that answers photos; no training framework is needed."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
@@ -10,7 +11,16 @@ from maskwise.cores import core_count
 from maskwise.errors import RunError, SettingsError
 from maskwise.labels import TASKS
 from maskwise.models.classifier import Frames
-from maskwise.models.onnx_file import AGE, CLASSES, FRAMES, OnnxInfo, parse_info, read_sealed
+from maskwise.models.int8_support import adds_products_exactly
+from maskwise.models.onnx_file import (
+    AGE,
+    CLASSES,
+    FRAMES,
+    OnnxInfo,
+    exact_options,
+    parse_info,
+    read_sealed,
+)
 from maskwise.models.probabilities import Probabilities
 from maskwise.models.views import Views
 from maskwise.transforms.preprocess import Preprocess
@@ -28,8 +38,19 @@ class OnnxClassifier:
         self._content = content
         self._path = path
         self._threads = threads
+        self._exactly = False
         self._session = self._open("cpu")
         self.info: OnnxInfo = parse_info(path, self._session.get_modelmeta().custom_metadata_map)
+        if self.info.may_overflow and not adds_products_exactly():
+            warnings.warn(
+                f"{path} has 8-bit weights, whose products this processor cannot add exactly; it "
+                "is computed in floats instead, which takes two to three times as long. Export "
+                "it again with maskwise export --int8, which writes 7-bit weights",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            self._exactly = True
+            self._session = self._open("cpu")
         self.boundaries = self.info.task_boundaries
         self.mean_ages = self.info.mean_ages
         self.val_fold = self.info.val_fold
@@ -85,7 +106,7 @@ class OnnxClassifier:
         return views.counted(answers)
 
     def _open(self, device: str) -> onnxruntime.InferenceSession:
-        options = onnxruntime.SessionOptions()
+        options = exact_options() if self._exactly else onnxruntime.SessionOptions()
         # the runtime counts all cores, and threads that share one wait in each other's way
         options.intra_op_num_threads = self._threads or core_count()
         try:

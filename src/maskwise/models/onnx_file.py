@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import onnxruntime
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from maskwise.config import Boundaries
@@ -34,6 +35,9 @@ UNSEALED: Final = "0" * 64
 _SEALED: Final = re.compile(rb"maskwise_sha256\x12@([0-9a-f]{64})")
 """The seal in the file: key, then tag and length of its value, as protobuf writes them."""
 
+WEIGHT_BITS: Final = 7
+"""Of int8 weights: their products with 8-bit values cannot overflow, whatever the processor."""
+
 Precision = Literal["fp32", "fp16", "int8"]
 
 
@@ -50,6 +54,8 @@ class OnnxInfo(BaseModel):
     format: Literal[1] = FORMAT
     version: str = __version__
     precision: Precision
+    weight_bits: Literal[7, 8] | None = None
+    """Of int8 weights: 7 predicts the same on every processor; None is an older file, of 8."""
     labels: dict[str, list[str]] = {task: [*words] for task, words in TASKS.items()}
     task_boundaries: Boundaries
     mean_ages: tuple[float, float, float]
@@ -68,6 +74,18 @@ class OnnxInfo(BaseModel):
     checked: dict[str, Any] = {}
     """How the file differs from the model that was exported."""
     note: str = NOTE
+
+    @property
+    def may_overflow(self) -> bool:
+        """Whether some processors add products of its weights wrongly."""
+        return self.precision == "int8" and self.weight_bits != WEIGHT_BITS
+
+
+def exact_options() -> onnxruntime.SessionOptions:
+    """Return options with which values of an int8 graph are computed in floats, and so exactly."""
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    return options
 
 
 def seal(content: bytes, target: Path) -> str:
