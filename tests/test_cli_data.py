@@ -99,6 +99,7 @@ def test_import_writes_a_manifest_and_says_what(data: Command, folder: Path) -> 
         "photos": 60,
         "people": 20,
         "skipped": 0,
+        "no_age_label": 0,
     }
     frame = read_manifest(out)
     assert frame["person"].unique().sort()[0] == "000000"

@@ -375,3 +375,45 @@ def test_folders_that_are_misspelt_are_named_or_skipped(tmp_path: Path) -> None:
 def test_plain_numbers_after_a_dash_are_photos_of_their_own(tmp_path: Path) -> None:
     touch(tmp_path / "wear", "face-1.jpg", "face-2.jpg", "7-0.jpg", "7-1.jpg")
     assert imported(tmp_path)["person"].n_unique() == 3
+
+
+# --- labels of folders and options
+
+
+def test_folders_of_gender_and_mask_state(tmp_path: Path) -> None:
+    touch(tmp_path, "female_wear/1.jpg", "male_not_wear/1.jpg", "incorrect/1.jpg")
+    touch(tmp_path, "Women-With-Mask/1.jpg")
+    assert detect_layout(tmp_path) == "mask-folders"
+    found = rows(imported(tmp_path), tmp_path, "gender", "mask")
+    assert found == [
+        ("Women-With-Mask/1.jpg", "female", "wear"),
+        ("female_wear/1.jpg", "female", "wear"),
+        ("incorrect/1.jpg", None, "incorrect"),
+        ("male_not_wear/1.jpg", "male", "not_wear"),
+    ]
+    assert imported(tmp_path)["person"].n_unique() == 4
+
+
+def test_a_label_for_all_photos_of_a_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "k1.jpg", "k2.jpg", "deep/k1.jpg")
+    frame = imported(tmp_path, "photos", labels={"mask": "incorrect"})
+    assert frame["mask"].to_list() == ["incorrect"] * 3
+    assert frame["person"].n_unique() == 3
+
+
+def test_a_label_leaves_other_labels_alone(tmp_path: Path) -> None:
+    table = tmp_path / "some.csv"
+    table.write_text("path,mask\na.jpg,wear\nb.jpg,\n")
+    frame = imported(table, labels={"mask": "not_wear", "gender": "male"})
+    assert rows(frame, tmp_path, "mask", "gender") == [
+        ("a.jpg", "wear", "male"),
+        ("b.jpg", "not_wear", "male"),
+    ]
+
+
+def test_wrong_labels_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "k1.jpg")
+    with pytest.raises(SettingsError, match=r"mask=worn: expected mask=wear\|(.|\n)*hat=red"):
+        imported(tmp_path, "photos", labels={"mask": "worn", "hat": "red"})
+    with pytest.raises(SettingsError, match="--label mask=wear"):
+        imported(tmp_path, "photos")

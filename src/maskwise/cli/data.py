@@ -64,7 +64,8 @@ def import_(
     layout: Annotated[
         str | None,
         typer.Option(
-            help="competition, answers, utkface, decades, mask-folders, voc or csv; else detected."
+            help="competition, answers, utkface, file-names, decades, mask-folders, voc, photos or "
+            "csv; else detected."
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the set; else the folder's.")] = None,
@@ -76,6 +77,10 @@ def import_(
     ] = None,
     value: Annotated[
         list[str] | None, typer.Option(help="For a CSV file: column:its value=our word.")
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="TASK=CLASS of photos without a label of their own, such as mask=wear."),
     ] = None,
     person_pattern: Annotated[
         str | None, typer.Option(help="Regular expression; its first group is the person.")
@@ -90,6 +95,7 @@ def import_(
     from maskwise.data.manifest import write_manifest
     from maskwise.data.options import ImportOptions
     from maskwise.data.sources import detect_layout, import_source
+    from maskwise.errors import listed
     from maskwise.settings import path_or_variable
 
     source = path_or_variable(source, "SM_CHANNEL_TRAIN", "the folder to import")
@@ -99,6 +105,7 @@ def import_(
         columns=_pairs(column or [], "--column"),
         values=_values(value or []),
         photos=photos,
+        labels=_pairs(label or [], "--label"),
         person_pattern=person_pattern,
         skip_bad=skip_bad,
     )
@@ -108,12 +115,19 @@ def import_(
     write_manifest(frame, out)
     for problem in options.skipped:
         console().print(f"skipped {problem}", soft_wrap=True)
+    if options.ages_across:
+        console().print(
+            f"{len(options.ages_across)} photos have no age label: their range of ages crosses a "
+            f"boundary of age groups\n{listed(options.ages_across, limit=3)}",
+            soft_wrap=True,
+        )
     result = {
         "manifest": str(out),
         "layout": layout,
         "photos": len(frame),
         "people": frame["person"].n_unique(),
         "skipped": len(options.skipped),
+        "no_age_label": len(options.ages_across),
     }
     print_json(result) if as_json else print_pairs("imported", result)
 

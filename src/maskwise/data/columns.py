@@ -2,13 +2,11 @@
 
 import csv
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
-import polars as pl
-
+from maskwise.data.age_ranges import is_age_range
 from maskwise.data.boxes import parse_box
-from maskwise.data.checks import MAX_AGE, whole_ages
 from maskwise.data.options import ImportOptions, Row
 from maskwise.errors import ManifestError, listed
 from maskwise.labels import TASKS
@@ -49,7 +47,9 @@ def read_csv_columns(path: Path, options: ImportOptions) -> Iterator[Row]:
             continue
         if result.get("photo"):
             name = str(result["photo"])
-            result.setdefault("person", options.person(Path(name).stem))
+            place = PurePath(name).parent.as_posix()
+            person = options.person(PurePath(name).stem, "" if place == "." else place)
+            result.setdefault("person", person)
             yield {**result, "photo": str(folder / name), "source": options.source}
         else:
             problems.append(f"row {number}: the photo is empty")
@@ -119,7 +119,7 @@ def _row(
         if not text:
             continue
         try:
-            result[ours] = _value(ours, text)
+            result |= _labels(ours, text, row.get(columns["photo"], ""), options)
         except ValueError as error:
             problems.append(f"{theirs}: {error}")
     if "box" not in result and all(row.get(corner) for corner in _CORNERS):
@@ -132,18 +132,22 @@ def _row(
     return result, problems
 
 
-def _value(column: str, text: str) -> object:
-    if column in TASKS:
-        word = _WORDS[column].get(text.lower(), text.lower())
-        if word not in TASKS[column]:
-            raise ValueError(
-                f"{text!r} is none of {', '.join(TASKS[column])}; "
-                f"translate it with --value {column}:{text}=WORD"
-            )
-        return word
+def _labels(column: str, text: str, photo: str, options: ImportOptions) -> Row:
+    """Return what a cell says; an age may be a range of ages, an age group likewise.
+
+    Raises:
+        ValueError: The cell cannot be understood.
+    """
     if column == "age":
-        age = whole_ages(pl.Series([text]))[0]
-        if age is None:
-            raise ValueError(f"{text!r} is no whole number from 0 to {MAX_AGE}")
-        return age
-    return text
+        return options.age_labels(text, photo)
+    if column not in TASKS:
+        return {column: text}
+    word = _WORDS[column].get(text.lower(), text.lower())
+    if word not in TASKS[column]:
+        if column == "age_group" and is_age_range(text):
+            return options.age_labels(text, photo)
+        raise ValueError(
+            f"{text!r} is none of {', '.join(TASKS[column])}; "
+            f"translate it with --value {column}:{text}=WORD"
+        )
+    return {column: word}

@@ -13,7 +13,7 @@ from maskwise.data.options import (
     MASK_WORDS_SAID,
     ImportOptions,
     Row,
-    mask_word,
+    folder_labels,
     photos_in,
     subfolders,
 )
@@ -23,6 +23,7 @@ from maskwise.labels import NUM_CLASSES, TASK_BOUNDARIES, TASKS, decode_class
 # the published set has names with the race missing, and with the dot before jpg missing
 _UTKFACE: Final = re.compile(r"^(\d{1,3})_([01])_(?:[0-4]_)?\d{8,}\D*$")
 _DECADE: Final = re.compile(r"^(\d0)([FM])$", re.IGNORECASE)
+_NAMED_FILE: Final = re.compile(r"^([^_]+)_(male|female)_([^_]+)_([^_]+)$", re.IGNORECASE)
 _PERSON_FOLDER: Final = re.compile(r"^([^_]+)_(male|female)_([^_]+)_(\d{1,3})$")
 
 
@@ -153,21 +154,70 @@ def read_decades(folder: Path, options: ImportOptions) -> Iterator[Row]:
 
 
 def read_mask_folders(folder: Path, options: ImportOptions) -> Iterator[Row]:
-    """Read folders named by mask state; gender and age stay unknown."""
+    """Read folders named by mask state, or gender and mask state; the age stays unknown."""
     problems = []
     for state_folder in subfolders(folder):
-        mask = mask_word(state_folder.name)
-        if mask is None:
+        labels = folder_labels(state_folder.name)
+        if labels is None:
             problems += _unread(state_folder, MASK_WORDS_SAID)
             continue
         for photo in photos_in(state_folder):
             yield {
                 "photo": str(photo),
                 "person": options.person(photo.stem, state_folder.name),
-                "mask": mask,
+                **labels,
                 "source": options.source,
             }
     options.refuse(folder, problems)
+
+
+def read_file_names(folder: Path, options: ImportOptions) -> Iterator[Row]:
+    """Read file names such as `00924_female_Asian_16.jpg`: id, gender, race, age or ages.
+
+    Photos of one id in one folder are one person.
+    """
+    problems = []
+    genders: dict[str, set[str]] = {}
+    for photo in photos_in(folder):
+        named = _NAMED_FILE.match(photo.stem)
+        if not named:
+            problems.append(f"{photo}: expected id_gender_race_age.jpg, such as 1_female_Asian_45")
+            continue
+        number, gender, _, ages = named.groups()
+        try:
+            labels = options.age_labels(ages, photo.name)
+        except ValueError as error:
+            problems.append(f"{photo}: {error}")
+            continue
+        place = photo.parent.relative_to(folder).as_posix()
+        person = options.person(
+            photo.stem if options.person_pattern else number, "" if place == "." else place
+        )
+        genders.setdefault(person, set()).add(gender.lower())
+        yield {
+            "photo": str(photo),
+            "person": person,
+            "gender": gender.lower(),
+            "source": options.source,
+            **labels,
+        }
+    both = [person for person, found in genders.items() if len(found) > 1]
+    problems += [
+        f"person {person} is male and female: give --person-pattern, so that an id is one person"
+        for person in both
+    ]
+    options.refuse(folder, problems)
+
+
+def read_photos(folder: Path, options: ImportOptions) -> Iterator[Row]:
+    """Read any folder of photos; their labels are those of `--label`."""
+    for photo in photos_in(folder):
+        place = photo.parent.relative_to(folder).as_posix()
+        yield {
+            "photo": str(photo),
+            "person": options.person(photo.stem, "" if place == "." else place),
+            "source": options.source,
+        }
 
 
 def _unread(folder: Path, expected: str) -> list[str]:
@@ -195,6 +245,11 @@ def is_utkface(folder: Path) -> bool:
     return any(_UTKFACE.match(photo.stem) for photo in photos_in(folder))
 
 
+def is_file_names(folder: Path) -> bool:
+    """Return whether a folder holds photos named by id, gender, race and age."""
+    return any(_NAMED_FILE.match(photo.stem) for photo in photos_in(folder))
+
+
 def is_decades(folder: Path) -> bool:
     """Return whether a folder holds decade folders."""
     return any(_DECADE.match(child.name) for child in subfolders(folder))
@@ -202,4 +257,4 @@ def is_decades(folder: Path) -> bool:
 
 def is_mask_folders(folder: Path) -> bool:
     """Return whether a folder holds folders named by mask state."""
-    return any(mask_word(child.name) for child in subfolders(folder))
+    return any(folder_labels(child.name) for child in subfolders(folder))

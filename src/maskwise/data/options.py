@@ -6,7 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import polars as pl
+
+from maskwise.data.age_ranges import group_of_range, parse_age_range
+from maskwise.data.checks import whole_ages
 from maskwise.errors import ManifestError, SettingsError, listed
+from maskwise.labels import TASKS
 
 PHOTO_SUFFIXES: Final = frozenset(
     (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
@@ -24,6 +29,10 @@ _MASK_WORDS: Final = {
     "withoutmask": "not_wear",
     "nomask": "not_wear",
 }
+_GENDER_WORDS: Final = {
+    **dict.fromkeys(("male", "man", "men", "boy", "boys"), "male"),
+    **dict.fromkeys(("female", "woman", "women", "girl", "girls"), "female"),
+}
 MASK_WORDS_SAID: Final = (
     "wear (with_mask), incorrect (mask_weared_incorrect), not_wear (without_mask)"
 )
@@ -35,7 +44,7 @@ class ImportOptions:
     """What a reader may be told beside the folder.
 
     Raises:
-        SettingsError: the pattern is no regular expression with a group.
+        SettingsError: the pattern is no regular expression with a group, or a label is unknown.
     """
 
     source: str
@@ -48,11 +57,24 @@ class ImportOptions:
     """For CSV files and boxes: the folder that the photo names start from."""
     person_pattern: str | None = None
     """Regular expression whose first group, found in the file name, is the person."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """Task -> class name of every photo that has no label of its own for the task."""
     skip_bad: bool = False
     """Leave out what cannot be understood, and collect it in `skipped`, instead of refusing."""
     skipped: list[str] = field(default_factory=list)
+    ages_across: list[str] = field(default_factory=list)
+    """Photos without an age label, as their range of ages crosses a boundary of age groups."""
 
     def __post_init__(self) -> None:
+        wrong = [
+            f"--label {task}={name}: expected {task}={'|'.join(TASKS[task])}"
+            if task in TASKS
+            else f"--label {task}={name}: expected one of {', '.join(TASKS)}"
+            for task, name in self.labels.items()
+            if task not in TASKS or name not in TASKS[task]
+        ]
+        if wrong:
+            raise SettingsError("\n".join(wrong))
         if self.person_pattern is None:
             return
         try:
@@ -78,6 +100,23 @@ class ImportOptions:
             f"{self.source}:{folder}/{stem.strip()}" if folder else f"{self.source}:{stem.strip()}"
         )
 
+    def age_labels(self, text: str, photo: str) -> Row:
+        """Return the labels of an age, or of a range of ages, as text.
+
+        A range within one age group gives the group; one across a boundary gives no label, and the
+        photo is noted.
+
+        Raises:
+            ValueError: The text is neither.
+        """
+        age = whole_ages(pl.Series([text]))[0]
+        if age is not None:
+            return {"age": age}
+        group = group_of_range(parse_age_range(text))
+        if group is None:
+            self.ages_across.append(f"{photo}: {text}")
+        return {"age_group": group}
+
     def refuse(self, where: Path, problems: Sequence[str]) -> None:
         """Refuse what cannot be understood, or note it where it is to be skipped.
 
@@ -95,6 +134,21 @@ class ImportOptions:
 def mask_word(name: str) -> str | None:
     """Return the mask state that a folder or object name means, whatever its spelling."""
     return _MASK_WORDS.get(re.sub("[^a-z]", "", name.lower()))
+
+
+def folder_labels(name: str) -> dict[str, str] | None:
+    """Return the labels that a folder's name means, or None where it means no mask state.
+
+    Example:
+        >>> folder_labels("female_not_wear")
+        {'gender': 'female', 'mask': 'not_wear'}
+    """
+    words = re.findall("[a-z]+", name.lower())
+    genders = {_GENDER_WORDS[word] for word in words if word in _GENDER_WORDS}
+    mask = mask_word("".join(word for word in words if word not in _GENDER_WORDS))
+    if mask is None or len(genders) > 1:
+        return None
+    return {**({"gender": genders.pop()} if genders else {}), "mask": mask}
 
 
 def photos_in(folder: Path) -> Iterator[Path]:

@@ -12,12 +12,15 @@ from maskwise.data.layouts import (
     is_answers,
     is_competition,
     is_decades,
+    is_file_names,
     is_mask_folders,
     is_utkface,
     read_answers,
     read_competition,
     read_decades,
+    read_file_names,
     read_mask_folders,
+    read_photos,
     read_utkface,
 )
 from maskwise.data.manifest import check_manifest, manifest_from_rows
@@ -43,7 +46,10 @@ LAYOUTS: Final[dict[str, Layout]] = {
     "voc": Layout(is_voc, read_voc),
     "mask-folders": Layout(is_mask_folders, read_mask_folders),
     "utkface": Layout(is_utkface, read_utkface),
+    "file-names": Layout(is_file_names, read_file_names),
+    "photos": Layout(lambda _: False, read_photos),
 }
+"""Tried in this order; `photos` is for any folder, and must be asked for."""
 
 
 def detect_layout(source: Path) -> str:
@@ -76,11 +82,19 @@ def import_source(source: Path, options: ImportOptions, layout: str | None = Non
     layout = layout or detect_layout(source)
     if layout != CSV_LAYOUT and (options.columns or options.values):
         raise SettingsError(f"--column and --value are for CSV files; this is the layout {layout}")
-    frame = manifest_from_rows(_rows(source, options, layout))
+    if layout == "photos" and not options.labels:
+        raise SettingsError("--layout photos: name the label of all photos, --label mask=wear")
+    rows = (options.labels | _known(row) for row in _rows(source, options, layout))
+    frame = manifest_from_rows(rows)
     if frame.is_empty():
         raise ManifestError(f"{source}: no photos found as {layout}; docs/data.md shows the layout")
     check_manifest(frame, source, check_photos=False)
     return frame
+
+
+def _known(row: Row) -> Row:
+    """Return the columns of a row that have a value."""
+    return {name: value for name, value in row.items() if value is not None}
 
 
 def _rows(source: Path, options: ImportOptions, layout: str) -> Iterator[Row]:

@@ -1,0 +1,148 @@
+"""Ages that are given as ranges, and what a spreadsheet makes of them."""
+
+from pathlib import Path
+
+import pytest
+
+from maskwise.data.age_ranges import group_of_range, parse_age_range
+from maskwise.data.options import ImportOptions
+from maskwise.data.sources import detect_layout, import_source
+from maskwise.errors import ManifestError
+
+
+@pytest.mark.parametrize(
+    ("text", "ages"),
+    [
+        ("0-2", (0, 2)),
+        (" 20 - 29 ", (20, 29)),
+        ("20\u201329", (20, 29)),
+        ("20~29", (20, 29)),
+        ("20 to 29", (20, 29)),
+        ("(20, 29)", (20, 29)),
+        ("more than 70", (71, 120)),
+        (">59", (60, 120)),
+        (">=60", (60, 120)),
+        ("70+", (70, 120)),
+        ("60 and over", (60, 120)),
+        ("under 30", (0, 29)),
+        ("<= 30", (0, 30)),
+        ("30s", (30, 39)),
+        ("60\ub300", (60, 69)),
+        ("1-2 years", (1, 2)),
+        ("03-Sep", (3, 9)),
+        ("3-Sep", (3, 9)),
+        ("Sep-03", (3, 9)),
+        ("09-Mar", (3, 9)),
+        ("Oct-19", (10, 19)),
+        ("19-Oct", (10, 19)),
+        ("10\uc6d4 19\uc77c", (10, 19)),
+        ("03\uc6d4 09\uc77c", (3, 9)),
+    ],
+)
+def test_ranges_are_read(text: str, ages: tuple[int, int]) -> None:
+    assert parse_age_range(text) == ages
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("29-20", "falls; write 20-29"),
+        ("unknown", "neither a whole number"),
+        ("20-", "neither a whole number"),
+        ("May", "neither a whole number"),
+        ("Foo-19", "neither a whole number"),
+        ("2019-10-01", "neither a whole number"),
+        ("110-130", "beyond 120"),
+        ("", "neither a whole number"),
+        ("12", "neither a whole number"),
+    ],
+)
+def test_what_is_no_range_is_refused(text: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        parse_age_range(text)
+
+
+def test_a_range_gives_the_group_that_holds_all_of_it() -> None:
+    assert group_of_range((20, 29)) == "young"
+    assert group_of_range((30, 59)) == "middle"
+    assert group_of_range((60, 120)) == "old"
+    assert group_of_range((25, 34)) is None
+    assert group_of_range((55, 64)) is None
+    assert group_of_range((25, 34), boundaries=(20, 60)) == "middle"
+
+
+def test_fairface_csv_with_dates_of_a_spreadsheet(tmp_path: Path) -> None:
+    lines = ["train/1.jpg,50-59,Male,East Asian,True", "train/2.jpg,03-Sep,Female,Indian,False",
+             "train/3.jpg,Oct-19,Female,Black,False", "train/4.jpg,more than 70,Male,White,True",
+             "val/1.jpg,30-39,Male,White,True"]  # fmt: skip
+    table = tmp_path / "fairface_label_train.csv"
+    table.write_text("\n".join(["file,age,gender,race,service_test", *lines]) + "\n")
+    frame = import_source(table, ImportOptions("fairface"))
+    assert frame["age_group"].to_list() == ["middle", "young", "young", "old", "middle"]
+    assert frame["age"].null_count() == 5
+    assert frame["gender"].to_list() == ["male", "female", "female", "male", "male"]
+    assert frame["person"].n_unique() == 5  # train/1 and val/1 are not one person
+
+
+def test_a_range_across_a_boundary_gives_no_age_label(tmp_path: Path) -> None:
+    table = tmp_path / "ages.csv"
+    table.write_text("path,age_group\na.jpg,25-34\nb.jpg,30-39\nc.jpg,old\nd.jpg,under 30\n")
+    options = ImportOptions("s")
+    frame = import_source(table, options)
+    assert frame["age_group"].to_list() == [None, "middle", "old", "young"]
+    assert options.ages_across == ["a.jpg: 25-34"]
+
+
+def test_all_wrong_ages_are_named_by_row(tmp_path: Path) -> None:
+    table = tmp_path / "ages.csv"
+    table.write_text("path,age\na.jpg,39-30\nb.jpg,unknown\nc.jpg,30-39\nd.jpg,110-130\n")
+    with pytest.raises(ManifestError) as raised:
+        import_source(table, ImportOptions("s"))
+    message = str(raised.value)
+    assert "3 problem(s)" in message
+    assert "row 2: age: '39-30' is a range that falls; write 30-39" in message
+    assert [f"row {row}:" in message for row in (2, 3, 4, 5)] == [True, True, False, True]
+
+
+def test_numbers_of_age_groups_are_not_ages(tmp_path: Path) -> None:
+    table = tmp_path / "groups.csv"
+    table.write_text("path,age_group\na.jpg,2\n")
+    with pytest.raises(ManifestError, match="'2' is none of young, middle, old"):
+        import_source(table, ImportOptions("s"))
+
+
+def touch(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+    return folder
+
+
+def test_file_names_of_id_gender_race_and_age(tmp_path: Path) -> None:
+    touch(tmp_path, "00924_female_Asian_16.jpg", "7_Male_LatinoHispanic_70-79.png",
+          "8_male_White_more than 70.jpg", "9_male_White_25-34.jpg",
+          "7_Male_Indian_30.jpg")  # fmt: skip
+    assert detect_layout(tmp_path) == "file-names"
+    options = ImportOptions("s")
+    frame = import_source(tmp_path, options)
+    columns = ("person", "gender", "age", "age_group")
+    assert sorted(zip(*(frame[name] for name in columns), strict=True), key=str) == [
+        ("s:00924", "female", 16, "young"),
+        ("s:7", "male", 30, "middle"),
+        ("s:7", "male", None, "old"),
+        ("s:8", "male", None, "old"),
+        ("s:9", "male", None, None),
+    ]
+    assert options.ages_across == ["9_male_White_25-34.jpg: 25-34"]
+
+
+def test_wrong_file_names_are_all_listed(tmp_path: Path) -> None:
+    touch(tmp_path, "1_female_Asian_16.jpg", "2_female_Asian_old.jpg", "3_Asian.jpg",
+          "1_male_Asian_20.jpg", "4_male_Asian_59-50.jpg")  # fmt: skip
+    with pytest.raises(ManifestError) as raised:
+        import_source(tmp_path, ImportOptions("s"))
+    message = str(raised.value)
+    assert "4 problem(s)" in message
+    assert "3_Asian.jpg: expected id_gender_race_age.jpg" in message
+    assert "'59-50' is a range that falls" in message
+    assert "person s:1 is male and female" in message
