@@ -92,3 +92,29 @@ def test_short_epochs_take_turns() -> None:
     long = photo_rows(sampler(epoch_photos=6000).epoch_rows(0))
     assert np.bincount(long, minlength=5000)[ROWS].min() == 1
     assert len(sampler(epoch_photos=500, sampling="even").epoch_rows(0)) == 500
+
+
+def drawn_shares(values: np.ndarray) -> np.ndarray:
+    """Return the share of each value, by value."""
+    return np.unique(values, return_counts=True)[1] / len(values)
+
+
+def test_sources_are_drawn_evenly() -> None:
+    drawn = photo_rows(sampler(sampling="even", sample_by="source").epoch_rows(0))
+    names = np.unique(SOURCES[ROWS])
+    assert drawn_shares(SOURCES[drawn]) == pytest.approx([1 / len(names)] * len(names), abs=0.03)
+    root = photo_rows(sampler(sampling="sqrt", sample_by="source").epoch_rows(0))
+    counts = np.unique(SOURCES[ROWS], return_counts=True)[1] ** 0.5
+    assert drawn_shares(SOURCES[root]) == pytest.approx(counts / counts.sum(), abs=0.03)
+
+
+def test_classes_are_drawn_evenly_within_sources() -> None:
+    codes = {**CODES, "age_group": CODES["age_group"].copy()}
+    codes["age_group"][SOURCES == "web"] = UNKNOWN  # a class of its own
+    settings = TrainSettings(sampling="even", sample_by="source_age_group")
+    drawn = photo_rows(Sampler(settings, codes, SOURCES, ROWS).epoch_rows(0))
+    pairs = [f"{SOURCES[row]} {codes['age_group'][row]}" for row in drawn]
+    cells = {f"{SOURCES[row]} {codes['age_group'][row]}" for row in ROWS}
+    assert "web -1" in cells
+    found = drawn_shares(np.array(pairs))
+    assert found == pytest.approx([1 / len(cells)] * len(cells), abs=0.03)

@@ -15,7 +15,7 @@ from maskwise.data.drawn.scene import draw_person
 from maskwise.data.duplicates import Twin, find_twins, fingerprint_photos
 from maskwise.data.manifest import manifest_from_rows
 from maskwise.data.split import check_leaks, join_people, split_manifest, twins_table
-from maskwise.errors import LeakError, SettingsError
+from maskwise.errors import LeakError, ManifestError, SettingsError
 from maskwise.labels import MaskState
 
 
@@ -322,3 +322,38 @@ def test_many_people_split_in_a_moment() -> None:
 def test_share_of_none_trains_on_everybody() -> None:
     frame = split_manifest(people_frame(5), val_share=0)
     assert frame["fold"].unique().to_list() == ["train"]
+
+
+# --- sources held out
+
+
+def test_a_source_is_held_out_with_those_who_are_near_duplicates_of_its_people() -> None:
+    frame = people_frame(60, photos=2)
+    sources = frame["source"].to_list()
+    two = next(row for row, name in enumerate(sources) if name == "two")
+    one = next(row for row, name in enumerate(sources) if name == "one")
+    split = split_manifest(frame, [Twin(two, one, 0.0)], held_out=["two"])
+    twin = frame["person"][one]
+    assert set(split.filter(pl.col("source") == "two")["fold"]) == {"test"}
+    assert set(split.filter(pl.col("person") == twin)["fold"]) == {"test"}
+    others = split.filter((pl.col("source") == "one") & (pl.col("person") != twin))
+    assert set(others["fold"]) == {"train", "val"}
+
+
+def test_a_source_held_out_leaves_other_folds_alone() -> None:
+    first = split_manifest(people_frame(60))
+    again = split_manifest(first, held_out=["two"])
+    one = pl.col("source") == "one"
+    assert again.filter(one)["fold"].to_list() == first.filter(one)["fold"].to_list()
+    assert set(again.filter(~one)["fold"]) == {"test"}
+
+
+def test_wrong_sources_to_hold_out_are_all_named() -> None:
+    with pytest.raises(ManifestError) as raised:
+        split_manifest(people_frame(9), held_out=["tow", "three"])
+    message = str(raised.value)
+    assert "--hold-out-source: the manifest has the sources one, two" in message
+    assert "no photo is of the source 'tow'; did you mean 'two'?" in message
+    assert "no photo is of the source 'three'" in message
+    with pytest.raises(ManifestError, match="nothing is left to train on"):
+        split_manifest(people_frame(9), held_out=["one", "two"])

@@ -175,13 +175,19 @@ app.command()(fix)
 def stats(
     manifest: ManifestPath,
     html: Annotated[Path | None, typer.Option(help="Also write a page.")] = None,
+    shortcuts: Annotated[
+        bool, typer.Option(help="Look at photos for label shortcuts between sources.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Count photos by label, source, fold and age."""
+    """Count photos by label, source, fold and age; warn of label shortcuts between sources."""
     from maskwise.data.manifest import read_manifest
+    from maskwise.data.shortcuts import ADVICE
     from maskwise.data.stats import manifest_stats
 
-    result = manifest_stats(read_manifest(manifest, check_photos=False))
+    frame = read_manifest(manifest, check_photos=False)
+    result = manifest_stats(frame)
+    result["shortcuts"] = _shortcuts(frame) if shortcuts else []
     if html:
         from maskwise.evaluation.report import write_stats
 
@@ -197,6 +203,22 @@ def stats(
     for decade in result["ages"]:
         bar = "#" * round(50 * decade["photos"] / most)
         typer.echo(f"{decade['from']:>4}-{decade['to']:<4}{decade['photos']:>7} {bar}")
+    if result["shortcuts"]:
+        typer.echo(f"{len(result['shortcuts'])} label shortcut(s):")
+        for shortcut in result["shortcuts"]:
+            typer.echo(f"  - {shortcut['message']}")
+        typer.echo(ADVICE)
+
+
+def _shortcuts(frame: "pl.DataFrame") -> list[dict[str, Any]]:
+    """Return the label shortcuts of a manifest, each with its message, as plain values."""
+    from dataclasses import asdict
+
+    from maskwise.data.shortcuts import find_shortcuts
+    from maskwise.data.source_looks import read_face_crops
+
+    found = find_shortcuts(frame, lambda rows: read_face_crops(frame[rows]))
+    return [{**asdict(one), "message": str(one)} for one in found]
 
 
 def _print_rows(title: str, rows: Sequence[dict[str, Any]]) -> None:

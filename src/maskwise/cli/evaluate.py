@@ -193,6 +193,7 @@ def print_evaluation(result: dict[str, Any]) -> None:
                 ["", "photos", *names],
                 [[word, group["photos"], *map(group.get, names)] for word, group in groups.items()],
             )
+    print_sources(result["by_source"])
     if result["networks"] * result["views"] > 1:
         typer.echo(
             f"{result['networks']} network(s) and {result['views']} look(s) at each photo: "
@@ -202,6 +203,29 @@ def print_evaluation(result: dict[str, Any]) -> None:
         typer.echo(f"no face found in {result['no_face']} photos: their centre was taken")
     if result["age"]["photos"]:
         typer.echo(f"age: mean absolute error {result['age']['mean_absolute_error']:.2f} years")
+
+
+def print_sources(by_source: dict[str, Any]) -> None:
+    """Print each task's figures on each source, and the gap to sources never trained on."""
+    from maskwise.evaluation.sources import COVERAGE
+    from maskwise.labels import TASKS
+
+    trained = {True: "yes", False: "no", None: "unknown"}
+    rows = [
+        [source, task.replace("_", " "), trained[own["trained_on"]]]
+        + [own[task][name] for name in ("photos", "accuracy", "balanced_accuracy")]
+        + [own[task][name] for name in ("calibration_error", "selective_risk")]
+        for source, own in by_source["sources"].items()
+        for task in TASKS
+        if task in own
+    ]
+    columns = ["source", "task", "trained on", "photos", "accuracy", "balanced accuracy", "ECE"]
+    print_table("by source and task", [*columns, f"risk at {COVERAGE:.0%} coverage"], rows)
+    for task, gap in by_source["gaps"].items():
+        typer.echo(
+            f"{task.replace('_', ' ')}: balanced accuracy is {gap:+.4f} on sources that it was "
+            "trained on, against sources that it was not"
+        )
 
 
 def _score_row(name: str, figures: dict[str, Any]) -> list[object]:

@@ -27,17 +27,23 @@ def split(
     folds: Annotated[int, typer.Option(help="Number of folds; 0 makes train and val.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     reassign: Annotated[bool, typer.Option(help="Forget the folds that are there.")] = False,
+    hold_out_source: Annotated[
+        list[str] | None,
+        typer.Option(help="A source whose people are all put into the fold test; may be repeated."),
+    ] = None,
     twins: TwinsFile = None,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
     """Assign people to folds, stratified by gender and age; nearly equal photos stay together."""
     from maskwise.data.manifest import read_manifest, write_manifest
+    from maskwise.data.source_names import check_sources
     from maskwise.data.split import check_leaks, split_manifest
 
-    frame = read_manifest(manifest)
+    frame, held_out = read_manifest(manifest), hold_out_source or []
+    check_sources(frame, held_out, "--hold-out-source")  # before photos are compared
     prints, found = _twins(frame, workers)
-    frame = split_manifest(frame, found, val, folds, seed, reassign)
+    frame = split_manifest(frame, found, val, folds, seed, reassign, held_out)
     check_leaks(frame, prints.digests, found)
     write_manifest(frame, out or manifest)
     result = _split_result(frame, prints, found, out or manifest, twins)

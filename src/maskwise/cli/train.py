@@ -37,6 +37,17 @@ def train(
     refit: Annotated[
         bool, typer.Option("--refit", help="After the folds, train on everybody.")
     ] = False,
+    leave_source_out: Annotated[
+        bool,
+        typer.Option(
+            "--leave-source-out",
+            help="Cross-validate by source: a model without each source, compared on that source.",
+        ),
+    ] = False,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(help="With --leave-source-out: a source to leave out; else each in turn."),
+    ] = None,
     teacher: Annotated[
         str | None, typer.Option(help="A model whose answers are learnt: distill.teacher.")
     ] = None,
@@ -57,25 +68,37 @@ def train(
     overrides = [word for word in words or [] if word not in first]
     if len(first) > 1:
         raise typer.BadParameter(f"expected one manifest, got {' and '.join(first)}")
-    source = Path(first[0]) if first else None
-    source = path_or_variable(source, "SM_CHANNEL_TRAIN", "the manifest")
+    data = Path(first[0]) if first else None
+    data = path_or_variable(data, "SM_CHANNEL_TRAIN", "the manifest")
     out = path_or_variable(out, "SM_MODEL_DIR", "the run folder (--out)")
     if fold is not None:
         overrides.append(f"train.val_fold={fold}")
     if teacher is not None:
         overrides.append(f"distill.teacher={teacher}")
-    if folds and (dry or fold is not None):
-        raise typer.BadParameter("--folds is all of them: leave away --fold and --dry-run")
-    if refit and not folds:
-        raise typer.BadParameter("--refit comes after --folds; alone it is train.val_fold=none")
+    one = dry or fold is not None
+    wrong = {
+        "--folds is all of them: leave away --fold and --dry-run": folds and one,
+        "--refit comes after --folds; alone it is train.val_fold=none": refit and not folds,
+        "--leave-source-out stands alone: leave away --folds, --fold and --dry-run": (
+            leave_source_out and (folds or one)
+        ),
+        "--source names what --leave-source-out leaves out: add that": (
+            source and not leave_source_out
+        ),
+    }
+    if problems := [problem for problem, found in wrong.items() if found]:
+        raise typer.BadParameter("; ".join(problems))
     settings = _run_settings(out, config, overrides, resume, recipe)
+    if leave_source_out:
+        _cross_validate_sources(data, out, settings, source or [], resume, as_json)
+        return
     if folds:
-        _cross_validate(source, out, settings, folds, refit, resume, as_json)
+        _cross_validate(data, out, settings, folds, refit, resume, as_json)
         return
     if dry:
-        _dry_run(training_manifest(source, _beside(out)), _beside(out), settings, as_json)
+        _dry_run(training_manifest(data, _beside(out)), _beside(out), settings, as_json)
         return
-    manifest = training_manifest(source, out)
+    manifest = training_manifest(data, out)
     with TrainingDisplay(console()) as display:
         summary = run_training(manifest, out, settings, display, resume)
     if os.environ.get("RANK", "0") != "0":
@@ -107,6 +130,43 @@ def _cross_validate(
     scores = result.pop("scores")
     print_table("macro-F1 by fold", ["fold", "macro-F1"], list(scores.items()))
     print_pairs("out of fold", result)
+
+
+def _cross_validate_sources(
+    data: Path,
+    out: Path,
+    settings: "Settings",
+    sources: list[str],
+    resume: bool,
+    as_json: bool,
+) -> None:
+    from dataclasses import asdict
+
+    from maskwise.evaluation.sources import COVERAGE
+    from maskwise.experiments.leave_source_out import leave_source_out
+    from maskwise.training.display import TrainingDisplay
+
+    with TrainingDisplay(console()) as display:
+        summary = leave_source_out(data, out, settings, sources, resume, display)
+    result = asdict(summary)
+    if as_json:
+        print_json(result)
+        return
+    figures = ("balanced_accuracy", "calibration_error", "selective_risk")
+    rows = [
+        [gap["source"], gap["task"].replace("_", " "), gap["trained_with"]["photos"]]
+        + [gap[kind][name] for name in figures for kind in ("trained_with", "never_trained_on")]
+        + [gap["gap"]]
+        for gap in result.pop("gaps")
+    ]
+    columns = ["source", "task", "photos"]
+    columns += [
+        f"{name}, {kind}"
+        for name in ("balanced accuracy", "ECE", f"risk at {COVERAGE:.0%} coverage")
+        for kind in ("trained with it", "never trained on it")
+    ]
+    print_table("each source, trained with it and without it", [*columns, "gap"], rows)
+    print_pairs("leave-source-out", result)
 
 
 def _beside(out: Path) -> Path:

@@ -18,7 +18,7 @@ from maskwise.config.model import ModelSettings
 from maskwise.config.optim import OptimSettings, ScheduleSettings
 from maskwise.config.together import contradictions
 from maskwise.config.track import TrackSettings
-from maskwise.config.train import TrainSettings
+from maskwise.config.train import SampleBy, TrainSettings
 
 __all__ = [
     "AugmentSettings",
@@ -32,6 +32,7 @@ __all__ = [
     "OptimSettings",
     "Positive",
     "PreprocessSettings",
+    "SampleBy",
     "ScheduleSettings",
     "Settings",
     "TaskWeights",

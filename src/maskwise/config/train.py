@@ -7,6 +7,10 @@ from pydantic import BeforeValidator, Field
 
 from maskwise.config.base import Section
 
+SampleBy = Literal[
+    "joint", "mask", "gender", "age_group",
+    "source", "source_mask", "source_gender", "source_age_group",
+]  # fmt: skip
 Word = Literal["wear", "incorrect", "not_wear", "male", "female", "young", "middle", "old"]
 
 
@@ -44,12 +48,14 @@ class TrainSettings(Section):
     """Compute the backbone's activations again in the backward pass: less memory, more time."""
     sampling: Literal["all", "even", "sqrt"] = "all"
     """Each photo once an epoch, or drawn: classes evenly, or by the square root of their counts."""
-    sample_by: Literal["joint", "mask", "gender", "age_group"] = "joint"
-    """Whose classes sampling counts: the 18, or one task's."""
+    sample_by: SampleBy = "joint"
+    """What sampling counts: the 18 classes, one task's, the sources, or a task's in each source."""
     repeat: dict[Word, Annotated[int, Field(ge=1, le=100)]] = Field(default_factory=dict)
     """Times that photos of a label stand in an epoch: {old: 3}; of several labels, the most."""
     repeat_sources: dict[str, Annotated[int, Field(ge=1, le=100)]] = Field(default_factory=dict)
     """Likewise of photos of a set, by the manifest's source: {mask_photos: 4}."""
+    leave_out_sources: tuple[str, ...] = ()
+    """Sources of the manifest whose photos neither train nor validate, such as [fairface]."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """Decay of the running mean of the weights, warmed up; 0 is off."""
     swa: Annotated[int, Field(ge=0, le=100)] = 0

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from maskwise.config import TrainSettings
+from maskwise.config import SampleBy, TrainSettings
 from maskwise.data.targets import Codes, class_codes
 from maskwise.labels import TASKS, UNKNOWN
 from maskwise.transforms.augment.numbers import Rows, numbered_rows
@@ -24,7 +24,7 @@ class Sampler:
         self._settings = settings
         self._rows = np.repeat(train_rows, _repeats(settings, codes, sources, train_rows))
         self._chances = (
-            None if settings.sampling == "all" else _chances(settings, codes, train_rows)
+            None if settings.sampling == "all" else _chances(settings, codes, sources, train_rows)
         )
 
     def __len__(self) -> int:
@@ -69,13 +69,15 @@ def _repeats(settings: TrainSettings, codes: Codes, sources: Sources, rows: Rows
     return times
 
 
-def _chances(settings: TrainSettings, codes: Codes, rows: Rows) -> NDArray[np.float64]:
+def _chances(
+    settings: TrainSettings, codes: Codes, sources: Sources, rows: Rows
+) -> NDArray[np.float64]:
     """Return (N,) the chance of each photo: its class's count to the power of -1 or -1/2.
 
-    A photo without the label has the mean chance of those with it.
+    A photo without the label has the mean chance of those with it; within sources, photos without
+    the label are a class of their source.
     """
-    by = class_codes(codes) if settings.sample_by == "joint" else codes[settings.sample_by]
-    classes = by[rows]
+    classes = _sampled_classes(settings.sample_by, codes, sources)[rows]
     known = classes != UNKNOWN
     counts = np.bincount(classes[known], minlength=1).astype(np.float64)
     chances = np.ones(len(rows))
@@ -84,3 +86,14 @@ def _chances(settings: TrainSettings, codes: Codes, rows: Rows) -> NDArray[np.fl
         chances[~known] = chances[known].mean()
     chances /= chances.sum()
     return chances
+
+
+def _sampled_classes(by: SampleBy, codes: Codes, sources: Sources) -> NDArray[np.int64]:
+    """Return (rows,) the class that sampling counts each row of a manifest to, or `UNKNOWN`."""
+    if by == "joint":
+        return class_codes(codes)
+    if not by.startswith("source"):
+        return codes[by]
+    numbers = np.unique(sources.astype(str), return_inverse=True)[1].astype(np.int64)
+    task = by.removeprefix("source").removeprefix("_")
+    return numbers * (len(TASKS[task]) + 1) + codes[task] + 1 if task else numbers

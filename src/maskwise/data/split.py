@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 
 from maskwise.data.duplicates import Twin
+from maskwise.data.source_names import check_sources
 from maskwise.errors import LeakError, SettingsError, listed
 
 TRAIN, VAL, TEST = "train", "val", "test"
@@ -37,13 +38,15 @@ def split_manifest(
     folds: int = 0,
     seed: int = 0,
     reassign: bool = False,
+    held_out: Sequence[str] = (),
 ) -> pl.DataFrame:
     """Return the manifest with every row's `fold`: train and val, or 0 to `folds` - 1.
 
     A fold that a row already has is kept, and spreads to the same person's new rows, unless
-    `reassign`.
+    `reassign`. People of the sources `held_out` are all in the fold test.
 
     Raises:
+        ManifestError: a source to hold out is not in the manifest, or none would be left.
         SettingsError: the share, seed or number of folds cannot be had, a fold stays empty, or
             the folds already in the manifest are of another kind of split.
         LeakError: people that must stay together already stand in different folds; or copies made
@@ -58,6 +61,7 @@ def split_manifest(
         frame = frame.with_columns(fold=pl.when(pseudo).then(pl.lit(PSEUDO)))
     _check_kind(frame, slots)
     groups = join_people(frame["person"].to_list(), twins)
+    frame = _hold_out(frame, held_out, groups)
     _check_pseudo(frame, groups)
     strata = _strata(frame, groups)
     kept = _kept_folds(frame, groups)
@@ -70,6 +74,15 @@ def split_manifest(
             "take a larger share, fewer folds or another seed"
         )
     return frame.with_columns(fold=pl.Series(chosen, dtype=pl.String))
+
+
+def _hold_out(frame: pl.DataFrame, sources: Sequence[str], groups: Sequence[int]) -> pl.DataFrame:
+    """Put everybody who has a photo of these sources into the fold test."""
+    check_sources(frame, sources, "--hold-out-source")
+    group = pl.Series("group", groups)
+    inside = frame["source"].is_in(list(sources))
+    apart = group.is_in(group.filter(inside).unique().to_list())
+    return frame.with_columns(fold=pl.when(apart).then(pl.lit(TEST)).otherwise("fold"))
 
 
 def join_people(people: Sequence[str], twins: Sequence[Twin]) -> list[int]:

@@ -15,6 +15,7 @@ from maskwise.data.framing import Framer
 from maskwise.data.targets import Codes, answered_codes, class_codes
 from maskwise.errors import ManifestError, RunError
 from maskwise.evaluation.scores import evaluation_scores
+from maskwise.evaluation.sources import source_scores, trained_beside_unseen
 from maskwise.evaluation.tables import class_columns
 from maskwise.labels import TASKS, UNKNOWN
 from maskwise.models.classifier import Classifier
@@ -78,6 +79,9 @@ def evaluate(
     ages = expected_ages(found, model.mean_ages)
     scores = evaluation_scores(
         frame, labels, found, answered.classes, ages, samples, answered=model.tasks
+    )
+    scores["by_source"] = trained_beside_unseen(
+        source_scores(frame, labels, found, model.tasks), model.trained_on
     )
     scores["no_face"] = int(answered.missed.sum())
     scores["unsure"] = int(answered.unsure.sum())

@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 from PIL import Image
 
+from maskwise.data.shortcuts import ADVICE
 from maskwise.errors import RunError
 from maskwise.evaluation.charts import (
     bars_chart,
@@ -80,7 +81,12 @@ def write_stats(path: Path, stats: dict[str, Any], title: str) -> None:
         "photos by age",
     )
     page = page_template("stats.html").render(
-        stats=stats, title=title, chart=chart, version=__version__, task_titles=_TASK_TITLES
+        stats=stats,
+        title=title,
+        advice=ADVICE,
+        chart=chart,
+        version=__version__,
+        task_titles=_TASK_TITLES,
     )
     write_text(path, page)
 

@@ -12,9 +12,8 @@
 """
 
 import hashlib
-import json
-import os
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -23,21 +22,21 @@ import polars as pl
 from maskwise.config import Settings
 from maskwise.data.duplicates import find_twins, fingerprint_photos
 from maskwise.data.inputs import labelled_manifest
-from maskwise.data.manifest import read_manifest, write_manifest
+from maskwise.data.manifest import read_manifest
 from maskwise.data.split import NO_FOLD, PSEUDO, TEST, TRAIN, split_manifest
-from maskwise.errors import ManifestError, RunError, SettingsError, listed
+from maskwise.errors import ManifestError, SettingsError, listed
 from maskwise.evaluation.tables import OUT_OF_FOLD
+from maskwise.experiments.begun import begin_experiment
 from maskwise.experiments.fold_answers import FoldScores, answer_fold, score_folds
 from maskwise.labels import TASKS
 from maskwise.models.ensemble import EnsembleInfo, save_ensemble
 from maskwise.models.votes import equal_vote
-from maskwise.settings import check_settings, write_settings
+from maskwise.settings import check_settings
 from maskwise.storage import write_json
 from maskwise.training.observer import Observer
 from maskwise.training.run import RunSummary, train
 
 _FILE: Final = "folds.json"
-_ORIGIN: Final = "origin.json"
 
 
 @dataclass(frozen=True)
@@ -110,47 +109,29 @@ def _check(settings: Settings, refit: bool) -> None:
     Raises:
         SettingsError: they would; or a refit is asked of a part of the photos.
     """
-    problems = []
-    if settings.schedule.name == "plateau":
-        problems.append(
-            "schedule.name=plateau would follow the scores of the people that answer out of fold; "
-            "take another schedule, such as step"
-        )
+    problems = schedule_problems(settings)
     if refit and settings.train.max_photos:
         problems.append("--refit is on everybody: set train.max_photos=0")
     if problems:
         raise SettingsError("\n".join(problems))
 
 
+def schedule_problems(settings: Settings) -> list[str]:
+    """Return what is wrong with a schedule whose runs are scored on their validation people."""
+    problem = (
+        "schedule.name=plateau would follow the scores of the people that answer out of fold; "
+        "take another schedule, such as step"
+    )
+    return [problem] if settings.schedule.name == "plateau" else []
+
+
 def _begin(source: Path, out: Path, folds: int, settings: Settings, resume: bool) -> None:
     """Write settings and the manifest with folds, or check that what was begun is the same."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise SettingsError("several processes train one fold at a time: --fold 0, then --fold 1")
-    noted = out / _ORIGIN
     frame = labelled_manifest(source, settings.labels.task_boundaries)
     digest = hashlib.sha256(frame.write_csv().encode()).hexdigest()
     origin = {"manifest": digest, "folds": folds}
-    if not noted.is_file():
-        killed = {"settings.yaml", "manifest.csv"} if resume else set()
-        if out.is_dir() and {path.name for path in out.iterdir()} - killed:
-            raise RunError(f"{out} is not empty and no cross-validation; name another folder")
-        split = fold_manifest(frame, folds, settings)
-        write_settings(out / "settings.yaml", settings)
-        write_manifest(split, out / "manifest.csv")
-        write_json(noted, origin)  # last: from now on it can be resumed
-        return
-    if not resume:
-        raise RunError(f"{out} holds a cross-validation; add --resume, or name another folder")
-    try:
-        found = json.loads(noted.read_text(encoding="utf-8"))
-        old = {name: found[name] for name in origin}
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{noted} is damaged: {error}") from error
-    changed = [name for name in origin if old[name] != origin[name]]
-    if changed:
-        raise SettingsError(
-            f"{out} was begun with another {' and '.join(changed)}; name another folder"
-        )
+    split = partial(fold_manifest, frame, folds, settings)
+    begin_experiment(out, "cross-validation", origin, split, settings, resume)
 
 
 def fold_manifest(frame: pl.DataFrame, folds: int, settings: Settings) -> pl.DataFrame:

@@ -260,6 +260,7 @@ def _info(
         about={**classifier.about, **({"looks": _BOTH} if wanted.mirror else {})},
         source=model_digest(model),
         val_fold=classifier.val_fold,
+        trained_on=None if classifier.trained_on is None else sorted(classifier.trained_on),
         metrics=one.metrics if one else {},
     )
 

@@ -29,6 +29,8 @@ class Classifier(Protocol):
     """The fold of a manifest that it was not trained on."""
     decision: Decision
     """How its probabilities become answers."""
+    trained_on: frozenset[str] | None
+    """The sources of its training photos; None where that is not known."""
 
     @property
     def preprocesses(self) -> dict[str, Preprocess]:
@@ -71,6 +73,10 @@ class EnsembleClassifier:
         self.boundaries = members[0].boundaries
         self.val_fold = val_fold
         self.decision = Decision()
+        known = [member.trained_on for member in members]
+        self.trained_on = (
+            None if None in known else frozenset(name for own in known for name in own or ())
+        )
         ages = np.array([member.mean_ages for member in members])
         young, middle, old = vote.shares("age_group") @ ages
         self.mean_ages = (float(young), float(middle), float(old))

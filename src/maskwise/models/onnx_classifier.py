@@ -56,6 +56,8 @@ class OnnxClassifier:
         self.val_fold = self.info.val_fold
         self.decision = self.info.decision
         self.networks = self.info.networks
+        sources = self.info.trained_on
+        self.trained_on = None if sources is None else frozenset(sources)
 
     @classmethod
     def load(cls, path: Path, threads: int = 0) -> Self:

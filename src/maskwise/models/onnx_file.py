@@ -70,6 +70,8 @@ class OnnxInfo(BaseModel):
     """SHA-256 of the model that was exported."""
     val_fold: str
     """The fold of a manifest that it was not trained on."""
+    trained_on: list[str] | None = None
+    """The sources of its training photos; None where that is not known."""
     metrics: dict[str, float] = {}
     checked: dict[str, Any] = {}
     """How the file differs from the model that was exported."""

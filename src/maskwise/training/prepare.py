@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from maskwise.config import MixSettings, Settings
 from maskwise.data.batches import Rows
@@ -18,8 +19,10 @@ from maskwise.data.framing import Framer
 from maskwise.data.manifest import read_manifest
 from maskwise.data.mattes import matte_path
 from maskwise.data.sampling import Sampler
+from maskwise.data.shortcuts import ADVICE, find_shortcuts
 from maskwise.data.soft import SOFT
-from maskwise.data.split import NO_FOLD, PSEUDO, TEST, check_leaks
+from maskwise.data.source_names import check_sources
+from maskwise.data.split import COPY, NO_FOLD, PSEUDO, TEST, check_leaks
 from maskwise.data.targets import (
     Ages,
     Codes,
@@ -29,7 +32,7 @@ from maskwise.data.targets import (
     training_ages,
     training_codes,
 )
-from maskwise.errors import ManifestError, SettingsError
+from maskwise.errors import ManifestError, SettingsError, listed
 from maskwise.labels import UNKNOWN, code_of
 from maskwise.training.data import TrainingData
 from maskwise.training.observer import Observer
@@ -77,6 +80,10 @@ def choose_rows(manifest: Path, settings: Settings) -> RunRows:
         ManifestError: the manifest is wrong, or lacks folds or labels.
     """
     frame = read_manifest(manifest, settings.labels.task_boundaries)
+    left_out = settings.train.leave_out_sources
+    check_sources(frame, left_out, "train.leave_out_sources")
+    copies = [name + COPY for name in left_out]
+    frame = frame.filter(~pl.col("source").is_in([*left_out, *copies]))
     val_fold = settings.train.val_fold
     folds = set(frame["fold"].drop_nulls().unique())
     if frame["fold"].null_count():
@@ -173,6 +180,7 @@ def load_data(
     )
     _check_leaks(frame, frames, rows.train, rows.val, settings.cache.workers)
     note_missed(frames, told)
+    note_shortcuts(rows, frames, told)
     _check_mattes(settings, frames, told)
     codes = training_codes(frame, settings.labels)
     return TrainingData(
@@ -216,6 +224,21 @@ def _check_pseudo(frame: pl.DataFrame, train_rows: Rows, val_rows: Rows, workers
     folds = [PSEUDO] * len(given) + ["val"] * len(val_rows)
     twins = find_twins(fingerprint_photos(asked["photo"].to_list(), workers))
     check_leaks(asked.with_columns(fold=pl.Series(folds)), [""] * len(asked), twins)
+
+
+def note_shortcuts(rows: RunRows, frames: FrameSource, told: Observer | None) -> None:
+    """Tell which classes could be learnt from the looks of a source instead of the face."""
+    if told is None or not len(rows.train):
+        return
+
+    def face_crops(chosen: Rows) -> NDArray[np.uint8]:
+        return next(iter(frames.batches([rows.train[chosen]])))
+
+    shortcuts = find_shortcuts(rows.frame[rows.train], face_crops)
+    if shortcuts:
+        told.noted(
+            f"{len(shortcuts)} label shortcut(s):\n{listed(list(map(str, shortcuts)))}\n{ADVICE}"
+        )
 
 
 def note_missed(frames: FrameSource, told: Observer | None) -> None:

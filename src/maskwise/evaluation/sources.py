@@ -1,0 +1,144 @@
+"""How well each task is predicted on each source, and whether the model was trained on it."""
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from maskwise.config import LabelSettings
+from maskwise.data.targets import answered_codes
+from maskwise.evaluation.metrics import (
+    accuracy,
+    balanced_accuracy,
+    confusion_matrix,
+    expected_calibration_error,
+    recalls,
+    reliability_bins,
+)
+from maskwise.labels import TASKS, UNKNOWN
+from maskwise.models.probabilities import Probabilities
+
+COVERAGE = 0.8
+"""Share of photos, the most confident ones, of which the selective risk is given."""
+
+
+@dataclass(frozen=True)
+class SourceScores:
+    """Figures of one task on the photos of one source that carry its label."""
+
+    photos: int
+    accuracy: float
+    balanced_accuracy: float
+    """Mean recall of the classes that the source has."""
+    recalls: dict[str, float]
+    """Class name -> share of its photos that are predicted as it."""
+    calibration_error: float
+    """Expected calibration error, 0 to 1."""
+    selective_risk: float
+    """Share of wrong predictions among the `COVERAGE` of photos with the highest confidence."""
+
+
+def source_scores(
+    frame: pl.DataFrame,
+    labels: LabelSettings,
+    found: Probabilities,
+    tasks: Collection[str] = tuple(TASKS),
+) -> dict[str, dict[str, SourceScores]]:
+    """Score every task on every source.
+
+    Args:
+        frame: N rows of a manifest.
+        labels: Where age groups begin.
+        found: The probabilities of those N photos.
+        tasks: The tasks that the model predicts.
+
+    Returns:
+        Source -> task -> figures; a task is there where a photo of the source has its label.
+    """
+    codes = answered_codes(frame, labels, tasks)
+    sources = frame["source"].to_numpy()
+    scores: dict[str, dict[str, SourceScores]] = {}
+    for source in sorted(set(sources)):
+        rows = np.flatnonzero(sources == source)
+        scores[source] = {
+            task: _scores(task, codes[task][rows], found.tasks[task][rows])
+            for task in TASKS
+            if task in tasks and (codes[task][rows] != UNKNOWN).any()
+        }
+    return scores
+
+
+def _scores(
+    task: str, truth: NDArray[np.int64], probabilities: NDArray[np.floating]
+) -> SourceScores:
+    known = truth != UNKNOWN
+    truth, probabilities = truth[known], probabilities[known]
+    predicted = probabilities.argmax(axis=1)
+    confusion = confusion_matrix(truth, predicted, len(TASKS[task]))
+    return SourceScores(
+        photos=len(truth),
+        accuracy=accuracy(confusion),
+        balanced_accuracy=balanced_accuracy(confusion),
+        recalls={
+            str(name): float(recall)
+            for name, recall in zip(TASKS[task], recalls(confusion), strict=True)
+            if np.isfinite(recall)
+        },
+        calibration_error=expected_calibration_error(reliability_bins(truth, probabilities)),
+        selective_risk=selective_risk(predicted == truth, probabilities.max(axis=1)),
+    )
+
+
+def selective_risk(right: NDArray[np.bool_], confidence: NDArray[np.floating]) -> float:
+    """Return the share of errors among the photos that a model is most sure of.
+
+    Geifman & El-Yaniv, 2017, 'Selective Classification for Deep Neural Networks', section 2, at
+    the coverage `COVERAGE`.
+
+    Args:
+        right: (N,) whether each prediction is correct.
+        confidence: (N,) the probability of each predicted class, 0 to 1.
+    """
+    kept = max(1, round(COVERAGE * len(right)))
+    order = np.argsort(-confidence, kind="stable")
+    return float(1 - right[order[:kept]].mean())
+
+
+def trained_beside_unseen(
+    scores: dict[str, dict[str, SourceScores]], trained_on: Collection[str] | None
+) -> dict[str, Any]:
+    """Return scores with whether the model was trained on each source, and the mean gap.
+
+    Args:
+        scores: What `source_scores` gives.
+        trained_on: The sources of the model's training photos; None is not known.
+
+    Returns:
+        `sources`: source -> `trained_on` and the figures of each task. `gaps`: task -> the mean
+        balanced accuracy of sources trained on, less that of the others; only where both exist.
+    """
+    gaps = {}
+    for task in TASKS:
+        seen, unseen = (
+            [
+                own[task].balanced_accuracy
+                for source, own in scores.items()
+                if task in own and trained_on is not None and (source in trained_on) is wanted
+            ]
+            for wanted in (True, False)
+        )
+        if seen and unseen:
+            gaps[task] = float(np.mean(seen) - np.mean(unseen))
+    return {
+        "sources": {
+            source: {
+                "trained_on": None if trained_on is None else source in trained_on,
+                **{task: asdict(figures) for task, figures in own.items()},
+            }
+            for source, own in scores.items()
+        },
+        "gaps": gaps,
+    }

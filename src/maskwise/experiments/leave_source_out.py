@@ -1,0 +1,238 @@
+"""Cross-validation by source: how well a model predicts photos of a source it never saw.
+
+::
+
+    OUT/
+        manifest.csv          the rows used, with their folds
+        all/                  the run on every source
+        without-fairface/     a run on all others, for each source that is left out
+        sources.json          the table: source x task, trained with it and without it
+
+Both models of a row of the table predict the same photos: those of the source in the fold test, or
+in val where there is no test. So their difference, the gap, is what the source itself is worth.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from maskwise.config import Settings
+from maskwise.data.duplicates import find_twins, fingerprint_photos
+from maskwise.data.inputs import labelled_manifest
+from maskwise.data.manifest import read_manifest
+from maskwise.data.source_names import check_sources
+from maskwise.data.split import PSEUDO, TEST, split_manifest
+from maskwise.data.targets import answered_codes, training_codes
+from maskwise.errors import ManifestError, SettingsError, listed
+from maskwise.evaluation.evaluate import answer_rows
+from maskwise.evaluation.sources import SourceScores, source_scores
+from maskwise.experiments.begun import MANIFEST, begin_experiment
+from maskwise.experiments.folds import schedule_problems
+from maskwise.labels import TASKS, UNKNOWN
+from maskwise.models.ensemble import load_classifier
+from maskwise.storage import write_json
+from maskwise.training.observer import Observer
+from maskwise.training.run import train
+
+_ALL: Final = "all"
+_FILE: Final = "sources.json"
+_NOT_IN_NAMES: Final = re.compile(r"[^\w.-]+")
+
+
+@dataclass(frozen=True)
+class SourceGap:
+    """One task on the photos of one source, with and without that source in training."""
+
+    source: str
+    task: str
+    trained_with: SourceScores
+    never_trained_on: SourceScores
+    gap: float
+    """Balanced accuracy with the source in training, less that without it."""
+
+
+@dataclass(frozen=True)
+class SourcesSummary:
+    """How a cross-validation by source ended."""
+
+    folder: str
+    fold: str
+    """The fold of the photos that were predicted."""
+    photos: int
+    gaps: list[SourceGap]
+    mean_gaps: dict[str, float]
+    """Task -> mean gap over sources."""
+
+
+def leave_source_out(
+    source: Path,
+    out: Path,
+    settings: Settings,
+    names: Sequence[str],
+    resume: bool,
+    observer: Observer,
+) -> SourcesSummary:
+    """Train a model on every source, and one without each source; compare them on that source.
+
+    The model of the last epoch predicts, so that no epoch is chosen on photos that are scored. A
+    manifest without folds is split by people first.
+
+    Args:
+        source: A manifest, or a folder to import.
+        out: The folder to write.
+        settings: The settings of every run.
+        names: The sources to leave out, one at a time; empty: every source with a label.
+        resume: Whether an experiment that was begun goes on.
+        observer: Is told how the runs go.
+
+    Raises:
+        ManifestError: There are fewer than two sources, a name is unknown, or only one source has
+            a class, so that a model without it cannot learn it.
+        SettingsError: Settings that cannot work together, or differ from those it was begun with.
+        RunError: The folder holds other things.
+    """
+    if problems := schedule_problems(settings):
+        raise SettingsError("\n".join(problems))
+    frame = labelled_manifest(source, settings.labels.task_boundaries)
+    chosen = _chosen_sources(frame, names, settings, source)
+    origin = {
+        "manifest": hashlib.sha256(frame.write_csv().encode()).hexdigest(),
+        "sources": chosen,
+        "experiment": "leave-source-out",
+    }
+    split = partial(_with_folds, frame, settings)
+    begin_experiment(out, "cross-validation by source", origin, split, settings, resume)
+    folders = _run_folders(out, chosen)
+    for number, (name, folder) in enumerate(folders.items(), start=1):
+        said = f"without {name}" if name else "on every source"
+        observer.noted(f"run {number} of {len(folders)}: {said}")
+        train(out / MANIFEST, folder, run_settings(settings, name), observer, resume=True)
+    summary = _compare(out, folders, settings, observer)
+    write_json(out / _FILE, asdict(summary))
+    return summary
+
+
+def _chosen_sources(
+    frame: pl.DataFrame, names: Sequence[str], settings: Settings, where: Path
+) -> list[str]:
+    """Return the sources to leave out, checked."""
+    check_sources(frame, names, "--source")
+    known = sorted(frame["source"].unique())
+    if len(known) < 2:
+        raise ManifestError(
+            f"{where} has one source, {', '.join(known)}: to leave one out takes two or more; join "
+            "manifests of several sources with maskwise data merge"
+        )
+    codes = answered_codes(frame, settings.labels, settings.model.tasks)
+    labelled = np.logical_or.reduce([codes[task] != UNKNOWN for task in settings.trained_tasks])
+    sources = frame["source"].to_numpy()
+    chosen = list(names) or [name for name in known if labelled[sources == name].any()]
+    problems = list(_lost_classes(frame, chosen, settings))
+    if problems:
+        raise ManifestError(
+            f"{where}: {len(problems)} problem(s): a model cannot learn a class that only the "
+            "source left out has; name other sources to leave out (--source), or train other "
+            f"tasks (model.tasks):\n{listed(problems)}"
+        )
+    return chosen
+
+
+def _lost_classes(frame: pl.DataFrame, names: Sequence[str], settings: Settings) -> Iterator[str]:
+    """Yield the classes that no source but one has, of tasks on which that source is scored."""
+    codes = training_codes(frame, settings.labels)
+    sources = frame["source"].to_numpy()
+    for name in names:
+        inside = sources == name
+        for task in settings.trained_tasks:
+            within, outside = set(codes[task][inside]), set(codes[task][~inside])
+            lost = [TASKS[task][code] for code in sorted(within - outside - {UNKNOWN})]
+            if lost:
+                yield f"only {name} has {task} {', '.join(lost)}"
+
+
+def _with_folds(frame: pl.DataFrame, settings: Settings) -> pl.DataFrame:
+    """Return a manifest with folds; people are split where it has none.
+
+    Raises:
+        ManifestError: Some rows have a fold and others have none.
+    """
+    missing = frame["fold"].null_count()
+    if missing == len(frame):
+        prints = fingerprint_photos(frame["photo"].to_list(), settings.cache.workers)
+        return split_manifest(frame, find_twins(prints), seed=settings.train.seed)
+    if missing:
+        raise ManifestError(
+            f"{missing} of {len(frame)} rows have no fold; assign them with: maskwise data split"
+        )
+    return frame
+
+
+def _run_folders(out: Path, names: Sequence[str]) -> dict[str, Path]:
+    """Return source -> the folder of the run without it; '' is the run on every source.
+
+    Raises:
+        SettingsError: Two sources would have one folder.
+    """
+    folders = {"": out / _ALL}
+    folders |= {name: out / f"without-{_NOT_IN_NAMES.sub('_', name)}" for name in names}
+    if len(set(folders.values())) < len(folders):
+        raise SettingsError("two sources differ in signs only that a folder's name cannot have")
+    return folders
+
+
+def run_settings(settings: Settings, left_out: str) -> Settings:
+    """Return the settings of a run without a source; its score does not end it early."""
+    given = settings.train
+    repeated = {name: n for name, n in given.repeat_sources.items() if name != left_out}
+    more = (left_out,) if left_out else ()
+    changed = given.model_copy(
+        update={
+            "patience": 0,
+            "repeat_sources": repeated,
+            "leave_out_sources": tuple(dict.fromkeys((*given.leave_out_sources, *more))),
+        }
+    )
+    return settings.model_copy(update={"train": changed})
+
+
+def _compare(
+    out: Path, folders: dict[str, Path], settings: Settings, observer: Observer
+) -> SourcesSummary:
+    frame = read_manifest(out / MANIFEST, settings.labels.task_boundaries)
+    folds = set(frame["fold"].unique()) - {PSEUDO}
+    fold = TEST if TEST in folds else settings.train.val_fold
+    scored = frame.filter(pl.col("fold") == fold)
+    names = [name for name in folders if name]
+    with_all = _predicted(scored.filter(pl.col("source").is_in(names)), folders[""], settings)
+    gaps = []
+    for name in names:
+        observer.noted(f"predicting {name} without it")
+        alone = _predicted(scored.filter(pl.col("source") == name), folders[name], settings)
+        for task, figures in alone.get(name, {}).items():
+            seen = with_all[name][task]
+            gap = seen.balanced_accuracy - figures.balanced_accuracy
+            gaps.append(SourceGap(name, task, seen, figures, gap))
+    means = {
+        task: float(np.mean([own.gap for own in gaps if own.task == task]))
+        for task in TASKS
+        if any(own.task == task for own in gaps)
+    }
+    return SourcesSummary(str(out), fold, len(scored), gaps, means)
+
+
+def _predicted(
+    frame: pl.DataFrame, run: Path, settings: Settings
+) -> dict[str, dict[str, SourceScores]]:
+    """Return the figures of a run's last epoch on some rows, by source."""
+    if frame.is_empty():
+        return {}
+    model = load_classifier(run / "last", partly=True)
+    answered = answer_rows(model, frame, settings.cache, settings.train.device)
+    return source_scores(frame, settings.labels, answered.probabilities, settings.trained_tasks)

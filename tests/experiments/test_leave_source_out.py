@@ -1,0 +1,150 @@
+"""Cross-validation by source: each source predicted by a model that never saw it."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from commands import invoke, refused
+from conftest import read_rows, write_set
+from maskwise.config import Settings
+from maskwise.experiments.leave_source_out import run_settings
+
+
+def write_sources(folder: Path, names: tuple[str, ...] = ("one", "two"), val: int = 36) -> Path:
+    """Write a manifest whose sources all have every class."""
+    manifest = write_set(folder, train=18 * len(names), val=val)
+    rows = read_rows(manifest).with_row_index()
+    source = (pl.col("index") // 18 % len(names)).replace_strict(dict(enumerate(names)))
+    rows.with_columns(source=source).drop("index").write_csv(manifest)
+    return manifest
+
+
+def test_each_source_is_predicted_with_and_without_it(tmp_path: Path, tiny: list[str]) -> None:
+    manifest, out = write_sources(tmp_path / "data"), tmp_path / "sources"
+    words = ["train", manifest, *tiny, "train.epochs=2", "train.repeat_sources={one: 2}",
+             "--leave-source-out", "--out", out]  # fmt: skip
+    summary = invoke(*words)
+    assert (summary["fold"], summary["photos"]) == ("val", 36)
+    assert [(gap["source"], gap["task"]) for gap in summary["gaps"]] == [
+        (source, task) for source in ("one", "two") for task in ("mask", "gender", "age_group")
+    ]
+    runs = {"all": ["one", "two"], "without-one": ["two"], "without-two": ["one"]}
+    for name, sources in runs.items():
+        assert (
+            json.loads((out / name / "last" / "model.json").read_text())["data"]["sources"]
+            == sources
+        )
+    # the figures are those of evaluate, on the same photos
+    for name, kind in (("without-one", "never_trained_on"), ("all", "trained_with")):
+        found = invoke("evaluate", out / name / "last", out / "manifest.csv", "--out",
+                       tmp_path / "evaluated", "--set", tiny[-1])["by_source"]  # fmt: skip
+        assert found["sources"]["one"]["trained_on"] is (name == "all")
+        for gap in summary["gaps"][:3]:
+            assert gap[kind] == found["sources"]["one"][gap["task"]]
+            assert gap[kind]["photos"] == 18
+        # a model that saw both sources has no gap
+        assert set(found["gaps"]) == (set() if name == "all" else {"mask", "gender", "age_group"})
+    for gap in summary["gaps"]:
+        with_it, without = gap["trained_with"], gap["never_trained_on"]
+        assert gap["gap"] == with_it["balanced_accuracy"] - without["balanced_accuracy"]
+    assert "add --resume" in refused(*words)
+    assert invoke(*words, "--resume") == summary
+    other = refused(*words, "--resume", "--source", "two")
+    assert "begun with another sources" in other
+
+
+def test_people_of_the_fold_test_are_scored_where_there_are_some(
+    tmp_path: Path, tiny: list[str]
+) -> None:
+    manifest = write_sources(tmp_path / "data", val=54)
+    rows = read_rows(manifest).with_row_index()
+    fold = pl.when(pl.col("index") >= 72).then(pl.lit("test")).otherwise("fold")
+    rows.with_columns(fold=fold).drop("index").write_csv(manifest)
+    summary = invoke("train", manifest, *tiny, "train.epochs=1", "--leave-source-out", "--source",
+                     "one", "--out", tmp_path / "out")  # fmt: skip
+    assert (summary["fold"], summary["photos"]) == ("test", 18)
+    assert {gap["source"] for gap in summary["gaps"]} == {"one"}
+    assert not (tmp_path / "out" / "without-two").exists()
+
+
+def test_a_manifest_without_folds_is_split(tmp_path: Path, tiny: list[str]) -> None:
+    manifest = write_sources(tmp_path / "data")
+    read_rows(manifest).with_columns(fold=pl.lit("")).write_csv(manifest)
+    invoke("train", manifest, *tiny, "train.epochs=1", "--leave-source-out", "--source", "one",
+           "--out", tmp_path / "out")  # fmt: skip
+    assert set(read_rows(tmp_path / "out" / "manifest.csv")["fold"]) == {"train", "val"}
+
+
+@pytest.mark.parametrize("words", [(), ("--source", "made")])
+def test_fewer_than_two_sources_are_refused(
+    words: tuple[str, ...], tmp_path: Path, tiny: list[str]
+) -> None:
+    manifest = write_set(tmp_path / "data")
+    command = ["train", manifest, *tiny, "--leave-source-out", "--out", tmp_path / "out", *words]
+    message = refused(*command)
+    assert "nothing is left" in message if words else "takes two or more" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_all_wrong_sources_are_named_at_once(tmp_path: Path, tiny: list[str]) -> None:
+    manifest = write_sources(tmp_path / "data")
+    message = refused("train", manifest, *tiny, "--leave-source-out", "--out", tmp_path / "out",
+                      "--source", "on", "--source", "street")  # fmt: skip
+    assert "the manifest has the sources one, two" in message
+    assert "no photo is of the source 'on'; did you mean 'one'?" in message
+    assert "no photo is of the source 'street'" in message
+    single = refused("train", manifest, *tiny, "train.leave_out_sources=[onee,two]", "--out",
+                     tmp_path / "out")  # fmt: skip
+    assert "train.leave_out_sources" in single
+    assert "did you mean 'one'?" in single
+
+
+def test_classes_that_only_one_source_has_are_named(tmp_path: Path, tiny: list[str]) -> None:
+    manifest = write_sources(tmp_path / "data", ("one", "two", "three"))
+    rows = read_rows(manifest)
+    only = pl.col("source") == "two"
+    rows = rows.with_columns(
+        mask=pl.when(~only & (pl.col("mask") == "incorrect")).then(None).otherwise("mask"),
+        age=pl.when(pl.col("source") == "three").then("age"),
+        age_group=pl.when(pl.col("source") == "three").then("age_group"),
+    )
+    rows.write_csv(manifest)
+    words = ["train", manifest, *tiny, "--leave-source-out", "--out", tmp_path / "out"]
+    message = refused(*words)
+    assert "2 problem(s)" in message
+    assert "only two has mask incorrect" in message
+    assert "only three has age_group young, middle, old" in message
+    # what is not left out, or not trained, is no problem
+    invoke(*words, "--source", "one", "train.epochs=1", "train.max_photos=20")
+
+
+def test_settings_of_a_run_leave_the_source_out(tmp_path: Path, tiny: list[str]) -> None:
+    given = {"patience": 3, "repeat_sources": {"one": 2, "two": 3}, "leave_out_sources": ["three"]}
+    settings = Settings.model_validate({"train": given})
+    train = run_settings(settings, "one").train
+    assert train.leave_out_sources == ("three", "one")
+    assert train.repeat_sources == {"two": 3}
+    assert train.patience == 0
+    assert run_settings(settings, "").train.leave_out_sources == ("three",)
+
+
+def test_copies_of_photos_are_left_out_with_them(tmp_path: Path, tiny: list[str]) -> None:
+    manifest = write_sources(tmp_path / "data")
+    rows = read_rows(manifest).with_row_index()
+    copied = pl.when(pl.col("index") < 3).then(pl.lit("one (copy)")).otherwise("source")
+    rows.with_columns(source=copied).drop("index").write_csv(manifest)
+    invoke("train", manifest, *tiny, "train.epochs=1", "train.leave_out_sources=[one]", "--out",
+           tmp_path / "run")  # fmt: skip
+    data = json.loads((tmp_path / "run" / "last" / "model.json").read_text())["data"]
+    assert (data["sources"], data["train_photos"], data["val_photos"]) == (["two"], 18, 18)
+
+
+def test_options_that_exclude_each_other(tmp_path: Path, tiny: list[str]) -> None:
+    manifest = write_sources(tmp_path / "data")
+    out = ["--out", tmp_path / "out"]
+    assert "stands alone" in refused("train", manifest, "--leave-source-out", "--folds", 2, *out)
+    assert "add that" in refused("train", manifest, "--source", "one", *out)
+    plateau = refused("train", manifest, "--leave-source-out", "schedule.name=plateau", *out)
+    assert "plateau would follow" in plateau
