@@ -1,0 +1,112 @@
+"""The public twin of the competition's data, built small."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+from benchmarks import competition_twin as twin
+
+from maskwise.data.options import ImportOptions
+from maskwise.data.sources import detect_layout, import_source
+from maskwise.transforms.decode import decode_photo
+from people import person, saved
+
+AGES = (16, 22, 25, 28, 29, 35, 45, 59, 60, 72)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn people, one photo each, twenty of them; one photo stands there twice."""
+    data = tmp_path_factory.mktemp("faces")
+    for number in range(2 * len(AGES)):
+        gender = ("male", "female")[number % 2]
+        saved(person(number), data / f"{number:05d}_{gender}_Asian_{AGES[number // 2]}.jpg")
+    (data / "90000_male_Asian_22.jpg").write_bytes((data / "00002_male_Asian_22.jpg").read_bytes())
+    return data
+
+
+@pytest.fixture(scope="module")
+def built(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("built") / "twin"
+    twin.main([str(data), "--out", str(out), "--people", "10", "--workers", "0"])
+    return out
+
+
+def train_and_eval(built: Path) -> Iterator[pl.DataFrame]:
+    for part, layout in (("train", "competition"), ("eval", "answers")):
+        assert detect_layout(built / part) == layout
+        yield import_source(built / part, ImportOptions(part))
+
+
+def test_the_twin_has_the_layout_and_size_of_the_competition(built: Path) -> None:
+    train, evaluation = train_and_eval(built)
+    numbers = json.loads((built / "twin.json").read_text())
+    assert len(train) == numbers["train"]["photos"] == 7 * train["person"].n_unique()
+    assert len(evaluation) == numbers["eval"]["photos"] > 0
+    for frame in (train, evaluation):
+        states = dict(frame.group_by("mask").len().iter_rows())
+        assert states["wear"] == 5 * states["incorrect"] == 5 * states["not_wear"]
+        assert {decode_photo(photo).size for photo in frame["photo"]} == {(384, 512)}
+    names = {Path(photo).name for photo in train["photo"]}
+    assert names == {*(f"mask{n}.jpg" for n in range(1, 6)), "incorrect_mask.jpg", "normal.jpg"}
+    assert set(pl.read_csv(built / "eval" / "info.csv")["ans"]) == {0}
+    assert numbers["chosen"] == 10
+    assert not any(numbers["left_out"].values())
+
+
+def test_ages_are_those_of_the_competition(built: Path) -> None:
+    train, _ = train_and_eval(built)
+    assert train["age"].min() >= 18
+    assert train["age"].max() <= 60
+    table = pl.read_csv(built / "train" / "train.csv")
+    assert set(table["age"]) == set(train["age"].unique())
+
+
+def test_nobody_trains_and_evaluates(data: Path, built: Path) -> None:
+    people = twin.choose_people(twin.adults(data), 10, seed=0)
+    assert len({one.photo for one in people}) == len(people) == 10
+    # the photo that stands there twice is one person
+    assert len(twin.adults(data).filter(pl.col("photo").str.contains("0000(0|2)|90000"))) == 1
+    assert {one.evaluates for one in people} == {True, False}
+    assert twin.choose_people(twin.adults(data), 10, seed=0) == people
+    assert twin.choose_people(twin.adults(data), 10, seed=1) != people
+
+
+def test_proportions_hold_as_far_as_people_suffice() -> None:
+    rows = [
+        {"photo": f"/{gender}{age}-{n}.jpg", "person": f"{gender}{age}-{n}", "gender": gender,
+         "age": age}
+        for gender in ("male", "female")
+        for age, count in ((20, 400), (45, 400), (70, 30))
+        for n in range(count)
+    ]  # fmt: skip
+    people = twin.choose_people(pl.DataFrame(rows), 4500, seed=0)
+    men = [one for one in people if one.gender == "male"]
+    assert len(people) / len(men) == pytest.approx(2.6, rel=0.02)
+    young, middle, old = (sum(low <= p.age < high for p in people)
+                          for low, high in ((0, 30), (30, 60), (60, 99)))  # fmt: skip
+    assert (young / old, middle / old) == pytest.approx((7, 6), rel=0.06)
+    # 30 old women are 1 / 14 of 1.6 / 2.6 of all, but 400 young women are the scarcer half
+    assert len(people) == pytest.approx(682, abs=3)
+    evaluated = sum(one.evaluates for one in people) / len(people)
+    assert evaluated == pytest.approx(0.4, abs=0.01)
+
+
+def test_the_window_is_three_to_four_and_inside_the_photo() -> None:
+    for size, eyes in (((200, 226), (100, 90)), ((200, 226), (5, 5)), ((100, 300), (50, 280))):
+        left, top, right, bottom = twin.window(size, eyes)
+        assert 0 <= left < right <= size[0]
+        assert 0 <= top < bottom <= size[1]
+        assert (right - left) / (bottom - top) == pytest.approx(0.75, abs=0.01)
+
+
+def test_a_stopped_run_goes_on(data: Path, built: Path) -> None:
+    lost = next((built / "eval" / "images").iterdir())
+    kept = next((built / "train" / "images").rglob("normal.jpg"))
+    content, time = lost.read_bytes(), kept.stat().st_mtime_ns
+    lost.unlink()
+    twin.main([str(data), "--out", str(built), "--people", "10", "--workers", "0"])
+    assert lost.read_bytes() == content
+    assert kept.stat().st_mtime_ns == time
