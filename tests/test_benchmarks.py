@@ -70,13 +70,13 @@ def test_scores_and_gain_are_those_of_a_worked_case() -> None:
 def test_figures_of_the_shipped_model_are_those_of_a_worked_case(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Two real photos, two bare faces and one with a drawn mask, of which two answers are wrong."""
+    """Two real photos, two bare faces and one with a rendered mask; two predictions are wrong."""
     rows = [
         # photo, mask, gender, age group, source, class answered
         ("a.jpg", "wear", None, None, "mask_photos", 3),
         ("b.jpg", "incorrect", None, None, "mask_photos", 0),  # the mask is wrong
         ("c.jpg", "not_wear", "female", "old", "utkface", 12 + 3 + 2),
-        ("d.jpg", "not_wear", "male", "young", "asian_decades", 12 + 3 + 0),  # the gender is wrong
+        ("7_male_Black_20-29.jpg", "not_wear", "male", "young", "fairface", 12 + 3 + 0),  # gender
         ("e.jpg", "wear", "male", "middle", "utkface", 1),
     ]
     names = ["photo", "mask", "gender", "age_group", "source"]
@@ -85,16 +85,22 @@ def test_figures_of_the_shipped_model_are_those_of_a_worked_case(
                            orient="row")  # fmt: skip
     answers.write_csv(tmp_path / "answers.csv")
     found = shipped.figures(tmp_path / "m.csv", tmp_path / "answers.csv")
-    real = found["real photos"]
+    real = found["mask_photos and worn_wrong"]
     assert real["mask"]["recalls"] == {"wear": 1.0, "incorrect": 0.0}
     assert "gender" not in real
-    assert found["bare faces"]["gender"]["accuracy"] == 0.5
-    assert found["bare faces"]["age_group"]["balanced_accuracy"] == 1
+    assert found["all bare faces"]["gender"]["accuracy"] == 0.5
+    assert found["all bare faces"]["age_group"]["balanced_accuracy"] == 1
+    assert found["utkface, bare"]["gender"]["accuracy"] == 1
+    assert found["fairface, Black"] == found["fairface, bare"]
+    assert "walking_masks" not in found
     assert found["bare women"]["photos"] == found["bare men"]["photos"] == 1
     assert found["bare men"]["gender"]["accuracy"] == 0
-    assert found["drawn masks"]["age_group"] == {
+    assert found["rendered masks, utkface"]["age_group"] == {
         "photos": 1, "accuracy": 1.0, "balanced_accuracy": 1.0, "recalls": {"middle": 1.0}
     }  # fmt: skip
     shipped.print_figures(found)
     table = capsys.readouterr().out
-    assert "| real photos | 2 | mask | 0.500 | 0.500 | wear 1.000, incorrect 0.000 |" in table
+    assert (
+        "| mask_photos and worn_wrong | 2 | mask | 0.500 | 0.500 | wear 1.000, incorrect 0.000 |"
+        in table
+    )

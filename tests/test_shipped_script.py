@@ -9,6 +9,7 @@ import pytest
 import timm
 import torch
 from benchmarks.shipped import __main__ as script
+from benchmarks.shipped import data as photos
 from benchmarks.shipped import teacher
 from numpy.typing import NDArray
 from safetensors.torch import save_file
@@ -31,11 +32,28 @@ SMALL = (
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Drawn people in the three folders that the script expects."""
+    """Drawn people in the folders that the script expects."""
     data = tmp_path / "photos"
-    for number in range(16):
-        name = f"{22 + 3 * number}_{number % 2}_2_20170112{number:09d}.jpg.chip.jpg"
+    for number in range(12):
+        age, gender = 22 + 4 * number, ("male", "female")[number % 2]
+        name = f"{age}_{number % 2}_2_20170112{number:09d}.jpg.chip.jpg"
         saved(person(number), data / "utkface" / name)
+        saved(person(200 + number), data / "all_age_faces" / f"{number}_{gender}_Asian_{age}.jpg")
+        decade = age // 10 * 10
+        name = f"{number}_{gender}_White_{decade}-{decade + 9}.jpg"
+        saved(person(300 + number), data / "fairface" / name)
+        state = list(MaskState)[number % 3]
+        for photo in range(2):
+            walker = person(400 + number, MaskState.WEAR, x=photo * 4.0)
+            saved(walker, data / "walking_masks" / f"{number:05d}_{photo}.jpg")
+        worn = ("wear", "not_wear")[number % 4 // 2]
+        masked = person(500 + number, MaskState(worn))
+        saved(masked, data / "gender_masks" / f"{gender}_{worn}" / f"{number}.jpg")
+        saved(person(600 + number, MaskState.INCORRECT), data / "worn_wrong" / f"k{number}.jpg")
+    genders = "".join(f"{number:05d},{('male', 'unclear')[number % 2]},\n" for number in range(11))
+    (data / "walking_masks_gender.csv").write_text(
+        f"person,gender,note\n{genders}00011,male,incorrect;crowd\n"
+    )
     for number, decade in enumerate(("20F", "20M", "30F", "30M", "40F", "40M")):
         saved(person(30 + number), data / "asian_decades" / decade / f"{number}-0.jpg")
     for number in range(24):
@@ -55,8 +73,8 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
         result = CliRunner().invoke(app, [str(word) for word in words])
         assert result.exit_code == 0, result.output + repr(result.exception)
 
-    monkeypatch.setattr(script, "maskwise", invoked)
-    monkeypatch.setattr(teacher, "maskwise", invoked)
+    for module in (script, photos, teacher):
+        monkeypatch.setattr(module, "maskwise", invoked)
     for name, value in {"EPOCHS": 1, "MEMBERS": 1, "FOLDS": 2, "BATCH": 8}.items():
         monkeypatch.setattr(teacher, name, value)
 
@@ -77,21 +95,48 @@ def test_a_file_is_made_of_photos(
     out = tmp_path / "out"
     words = [str(data), "none.json", "--out", str(out), *SMALL]
     script.main(words)
-    assert "| bare faces |" in capsys.readouterr().out
-    frame = pl.read_csv(out / "all.csv", infer_schema=False)
-    assert set(frame["fold"]) == {"train", "val", "test"}
-    assert frame.group_by("person").agg(pl.col("fold").n_unique())["fold"].max() == 1
-    assert len(frame) > 60
+    assert "| all bare faces |" in capsys.readouterr().out
+    train, test = (
+        pl.read_csv(out / f"{name}.csv", infer_schema=False) for name in ("train", "test")
+    )
+    assert set(train["fold"]) == {"train", "val"}
+    assert set(test["fold"]) == {"test"}
+    assert not set(train["person"]) & set(test["person"])
+    check_masks(train, test)
     file = OnnxClassifier.load(out / "maskwise.onnx")
-    assert file.info.precision == "int8"
+    assert (file.info.precision, file.info.weight_bits) == ("int8", 7)
     assert file.info.preprocess.frame_size == (64, 64)
-    assert set(json.loads((out / "figures.json").read_text())) >= {"bare faces", "drawn masks"}
-    made = [out / name for name in ("all.csv", "faces.safetensors", "teacher.csv")]
+    assert set(file.info.trained_on or ()) == set(train["source"])
+    assert "walking_masks" in json.loads((out / "figures.json").read_text())
+    made = [out / name for name in ("train.csv", "faces.safetensors", "large/last/model.json")]
     times = [path.stat().st_mtime_ns for path in made]
     (out / "maskwise.onnx").unlink()
     script.main(words)
     assert times == [path.stat().st_mtime_ns for path in made]  # what is there is not made again
     assert (out / "maskwise.onnx").exists()
+    # without a source: its people are scored by a model that never saw one of them
+    script.main([*words, "--without", "mask_photos"])
+    alone = OnnxClassifier.load(out / "without-mask_photos" / "maskwise.onnx")
+    assert set(train["source"]) - set(alone.info.trained_on or ()) == {
+        "mask_photos", "mask_photos_incorrect"
+    }  # fmt: skip
+
+
+def check_masks(train: pl.DataFrame, test: pl.DataFrame) -> None:
+    """Rendered masks are of bare sources; a face with one has its bare photo from the same step."""
+    bare = train.filter(pl.col("source") == "all_age_faces")
+    for _, face in bare.group_by("person"):
+        assert sorted(face["mask"], reverse=True)[-1] in ("wear", "not_wear", "incorrect")
+        assert len(face) == 2
+        assert set(face["mask"]) & {"wear", "incorrect"}
+        assert face["photo"].str.contains("all_age_faces-(wear|incorrect)/").all()
+    originals = test.filter(pl.col("source") == "all_age_faces", pl.col("mask") == "not_wear")
+    assert not originals["photo"].str.contains("all_age_faces-").any()
+    walkers = pl.concat([train, test]).filter(pl.col("source") == "walking_masks")
+    assert walkers["person"].n_unique() == 12
+    assert walkers.filter(pl.col("person").str.ends_with("00011"))["mask"].null_count() == 2
+    assert set(walkers["gender"].drop_nulls()) == {"male"}
+    assert walkers["gender"].null_count() == 10
 
 
 @pytest.mark.usefixtures("here")
@@ -99,18 +144,19 @@ def test_the_teacher_says_the_same_of_a_face_with_a_mask_and_without(
     data: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    manifest = script.make_manifest(data, out)
+    manifest, _ = photos.make_manifests(data, out)
     first_weights(data, data, out / "faces.safetensors")
     teacher.make_teacher(manifest, out / "faces.safetensors", out / "teacher.csv")
     table = read_probabilities(out / "teacher.csv")
     frame = read_manifest(manifest).filter(pl.col("fold") == "train")
-    drawn = frame.filter(pl.col("source") != "mask_photos")
-    assert sorted(table.ids) == sorted(drawn["photo"])  # of nobody that tests or validates
+    known = pl.col("gender").is_not_null() & pl.col("age_group").is_not_null()
+    rendered = frame.filter(known & pl.col("photo").str.contains("-(wear|incorrect)/"))
+    assert set(table.ids) == set(frame.filter(known)["photo"])  # of nobody who tests or validates
     told = dict(zip(table.ids, table.probabilities.joint.reshape(-1, 3, 2, 3), strict=True))
-    for _, face in drawn.group_by(pl.col("photo").str.replace("[a-z_]+[0-9]*.jpg$", "")):
-        photos = dict(face.select("mask", "photo").iter_rows())
-        first = told[photos.pop("not_wear")]
-        [(mask, masked)] = photos.items()
+    for _, face in rendered.group_by(pl.col("photo").str.replace("[a-z_]+[0-9]*.jpg$", "")):
+        faces = dict(face.select("mask", "photo").iter_rows())
+        first = told[faces.pop("not_wear")]
+        [(mask, masked)] = faces.items()
         second = told[masked]
         assert first[2].sum() == pytest.approx(1)
         assert second[TASKS["mask"].index(mask)].sum() == pytest.approx(1)
@@ -149,33 +195,24 @@ def test_who_is_taught_is_not_among_whom_the_heads_learn_from(
     assert len(learnt) == 9
 
 
-def test_two_trainings_make_three_models_and_their_mean(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_trainings_make_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[list[str]] = []
     monkeypatch.setattr(script, "maskwise", lambda *words: ran.append([*map(str, words)]))
-    for name in ("make_face_weights", "make_teacher"):
-        monkeypatch.setattr(script, name, lambda *_: None)
+    manifests = (tmp_path / "train.csv", tmp_path / "test.csv")
+    monkeypatch.setattr(script, "make_manifests", lambda *_: manifests)
+    monkeypatch.setattr(script, "make_face_weights", lambda *_: None)
     monkeypatch.setattr(script, "figures", lambda *_: {})
-    (tmp_path / "all.csv").write_text("photo,source,mask\na.jpg,mask_photos,incorrect\n"
-                                      "b.jpg,utkface,not_wear\nc.jpg,utkface,wear\n")  # fmt: skip
-    script.main(["data", "graph.json", "--out", str(tmp_path), "train.amp=no"])
-    assert [words[0] for words in ran] == [
-        "train", "train", "average", "average", "decide", "export", "evaluate"
-    ]  # fmt: skip
-    first, second, *averages = ran[:4]
-    for words in (first, second):
-        assert f"model.pretrained={tmp_path / 'faces.safetensors'}" in words
-        assert f"distill.teacher={tmp_path / 'teacher.csv'}" in words
-        assert {"train.keep_epochs=[4]", "train.amp=no"} <= set(words)
-    assert "optim.backbone_lr_factor=0.15" in second
-    assert not [word for word in first if word.startswith("optim.")]
-    assert [words[1:3] for words in averages] == [
-        [str(tmp_path / name) for name in ("first/epoch-4", "second/epoch-4")],
-        [str(tmp_path / name) for name in ("first/last", "halves")],
-    ]
-    assert pl.read_csv(first[1])["source"].to_list() == [
-        "mask_photos_incorrect", "utkface", "utkface"
-    ]  # fmt: skip
-    assert ran[4][1] == str(tmp_path / "mean")
-    assert "--mirror" not in ran[5]
+    words = ["data", "graph.json", "--out", str(tmp_path), "train.amp=no"]
+    script.main([*words, "--without", "fairface"])
+    assert [words[0] for words in ran] == ["train", "train", "decide", "export", "evaluate"]
+    small, large = ran[:2]
+    out = tmp_path / "without-fairface"
+    assert f"model.pretrained={tmp_path / 'faces.safetensors'}" in small
+    assert {f"model.pretrained={out / 'small' / 'last'}", "model.pretrained_heads=true"} <= set(
+        large
+    )
+    for words in (small, large):
+        assert words[1] == str(tmp_path / "train.csv")
+        assert {"train.leave_out_sources=[fairface]", "train.amp=no"} <= set(words)
+    assert ran[2][1:4] == [str(out / "large" / "last"), "--on", str(tmp_path / "train.csv")]
+    assert ran[4][1:3] == [str(out / "maskwise.onnx"), str(tmp_path / "test.csv")]

@@ -1,20 +1,17 @@
-r"""Makes the model that comes along, from photos to the file in the package, with its figures.
+r"""Makes the bundled model, from photos to the file in the package, with its figures.
 
     python -m benchmarks.shipped ../shared/data package/models/faceres-deep.json \
-        --out runs/shipped [KEY=VALUE ...]
+        --out runs/shipped [--without all_age_faces] [KEY=VALUE ...]
 
-The folder holds `utkface`, `asian_decades` and `mask_photos`; the second file is what first weights
-are made of (`face_weights.py` says how to get it). A mask is drawn on each bare face of the first
-two sets, worn right on every other one. People are split, near-duplicates together: a tenth is
-tested on and seen by nothing else, a twentieth of the others validates and calibrates. A stopped
-run goes on when the command is given again. KEY=VALUE are settings of both trainings, beside those
-of `recipe.yaml`: `train.amp=no` for processors that do not compute in bf16.
+The folder holds the sources of `data.py`; the second file is what pretrained weights are made of
+(`face_weights.py` says how to get it). Masks are rendered on some of the bare faces. People are
+split, near-duplicates together, over all sources at once: a tenth is the test set and is seen by
+nothing else; a twenty-fifth of the others validates and calibrates. A stopped run goes on when the
+command is given again. KEY=VALUE are settings of both trainings, beside those of `recipe.yaml`.
 
-Heads on the first weights, which answer people that they never saw, teach gender and age
-(`teacher.py`): from them a network learns how sure one can be, and no labels by heart. It is
-trained twice, once with a slower backbone, with more of the real masks, above all of those that are
-worn wrong: of these there are few, and it would else learn that in photos with real masks they are
-rare. The file holds a mean: of the first network, and of the mean of both after half of the epochs.
+The network is trained at 112 pixels, where a photo costs half, and then shorter at 160. `--without`
+leaves a source out of training, and scores the test people of that source: what the model is worth
+on photos of a source it never saw.
 """
 
 import argparse
@@ -22,112 +19,60 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import polars as pl
-
 from benchmarks.commands import maskwise
+from benchmarks.shipped.data import RARE, REAL, make_manifests
 from benchmarks.shipped.face_weights import make_face_weights
 from benchmarks.shipped.figures import figures, print_figures
-from benchmarks.shipped.teacher import make_teacher
-from maskwise.models.bundle import WEIGHTS
 from maskwise.storage import write_json
-from maskwise.training.folder import kept_epoch
 
-BARE: Final = ("utkface", "asian_decades")
-WORN: Final = ("wear", "incorrect")
-REAL: Final = "mask_photos"
-RARE: Final = "mask_photos_incorrect"
 RECIPE: Final = Path(__file__).with_name("recipe.yaml")
-HALF: Final = 4
-"""Epochs of the recipe's eight."""
-SLOWER: Final = "optim.backbone_lr_factor=0.15"
-TESTED, VALIDATED = 0.1, 0.05
+FACES: Final = "utkface"
+"""The source whose photos give batch norms their statistics."""
+SMALL: Final = (
+    "preprocess.height=112", "preprocess.width=112", "train.epochs=2", "optim.lr=1.5e-3",
+    "train.ema=0.998",
+)  # fmt: skip
+LARGE: Final = (
+    "preprocess.height=160", "preprocess.width=160", "train.epochs=1", "train.epoch_photos=60000",
+    "optim.lr=5e-4", "train.ema=0.997", "model.pretrained_heads=true",
+)  # fmt: skip
 
 
-def make_manifest(data: Path, out: Path) -> Path:
-    """Import the sets, draw masks and split people; return the manifest."""
-    manifest = out / "all.csv"
-    if manifest.exists():
-        return manifest
-    for name in (*BARE, REAL):
-        if not (out / f"{name}.csv").exists():
-            maskwise("data", "import", data / name, "--out", out / f"{name}.csv")
-    drawn = [draw_masks(out / f"{name}.csv", worn) for name in BARE for worn in WORN]
-    sets = [*drawn, out / f"{REAL}.csv"]
-    joined = out / "joined.csv"
-    maskwise("data", "merge", *sets, "--same-people", "--out", joined, "--force")
-    split_off(joined, TESTED, "test")
-    maskwise("data", "split", joined, "--val", VALIDATED, "--seed", 0)
-    joined.rename(manifest)
-    return manifest
-
-
-def draw_masks(manifest: Path, worn: str) -> Path:
-    """Draw masks worn in one way on every other face, bare ones beside; return the new manifest."""
-    half = manifest.with_name(f"{manifest.stem}-{worn}.csv")
-    faces = pl.read_csv(manifest, infer_schema=False)
-    faces.gather_every(len(WORN), WORN.index(worn)).write_csv(half)
-    drawn = half.with_suffix("")
-    counts = [word for way in WORN for word in (f"--{way}", int(way == worn))]
-    maskwise("data", "mask", half, "--out", drawn, *counts, "--bare", 1, "--seed", 0)
-    return drawn / "manifest.csv"
-
-
-def split_off(manifest: Path, share: float, fold: str) -> None:
-    """Put a share of the people into a fold of their own; the others have none yet."""
-    maskwise("data", "split", manifest, "--val", share, "--seed", 0, "--reassign")
-    frame = pl.read_csv(manifest, infer_schema=False)
-    apart = pl.when(pl.col("fold") == "val").then(pl.lit(fold)).otherwise(None)
-    frame.with_columns(apart.alias("fold")).write_csv(manifest)
-
-
-def sources_apart(manifest: Path) -> Path:
-    """Return a manifest in which real masks that are worn wrong are a source of their own."""
-    apart = manifest.with_name("rare-apart.csv")
-    rare = (pl.col("source") == REAL) & (pl.col("mask") == "incorrect")
-    source = pl.when(rare).then(pl.lit(RARE)).otherwise(pl.col("source")).alias("source")
-    pl.read_csv(manifest, infer_schema=False).with_columns(source).write_csv(apart)
-    return apart
-
-
-def train(manifest: Path, run: Path, settings: Sequence[str]) -> None:
-    """Train by the recipe, or go on with it."""
+def train(manifest: Path, run: Path, pretrained: Path, settings: Sequence[str]) -> None:
+    """Train by the recipe from some weights, or go on with it."""
     begun = ["--resume"] if (run / "settings.yaml").exists() else []
-    kept = f"train.keep_epochs=[{HALF}]"
-    maskwise("train", manifest, "--recipe", RECIPE, "--out", run, *begun, kept, *settings)
+    weights = f"model.pretrained={pretrained}"
+    maskwise("train", manifest, "--recipe", RECIPE, "--out", run, *begun, weights, *settings)
 
 
-def make_network(options: argparse.Namespace, manifest: Path) -> Path:
-    """Train from the weights of a network that has seen faces; return the mean's folder."""
-    out: Path = options.out
-    faces, teacher = out / "faces.safetensors", out / "teacher.csv"
+def make_network(options: argparse.Namespace, manifest: Path, out: Path) -> Path:
+    """Train from the weights of a network that has seen faces; return the model's folder."""
+    faces = options.out / "faces.safetensors"
     if not faces.exists():
-        make_face_weights(options.graph, options.data / BARE[0], faces)
-    if not teacher.exists():
-        make_teacher(manifest, faces, teacher)
-    begin = [f"model.pretrained={faces}", f"distill.teacher={teacher}"]
-    apart, runs = sources_apart(manifest), (out / "first", out / "second")
-    for run, more in zip(runs, ([], [SLOWER]), strict=True):
-        train(apart, run, [*begin, *more, *options.settings])
-    halves = [run / kept_epoch(HALF) for run in runs]
-    average(apart, halves, out / "halves")
-    average(apart, [runs[0] / "last", out / "halves"], out / "mean")
-    return out / "mean"
+        make_face_weights(options.graph, options.data / FACES, faces)
+    left_out = leave_out(options.without)
+    train(manifest, out / "small", faces, [*SMALL, *left_out, *options.settings])
+    small = out / "small" / "last"
+    train(manifest, out / "large", small, [*LARGE, *left_out, *options.settings])
+    return out / "large" / "last"
 
 
-def average(manifest: Path, models: Sequence[Path], mean: Path) -> None:
-    """Write the mean of models, once."""
-    if not (mean / WEIGHTS).exists():
-        maskwise("average", *models, "--on", manifest, "--out", mean)
+def leave_out(source: str | None) -> list[str]:
+    """Return the setting that leaves a source out of training, with all that is part of it."""
+    if source is None:
+        return []
+    parts = [REAL, RARE] if source == REAL else [source]
+    return [f"train.leave_out_sources=[{','.join(parts)}]"]
 
 
-def finish(network: Path, manifest: Path, out: Path) -> None:
+def finish(network: Path, train: Path, test: Path, out: Path) -> None:
     """Make the file of a network, and print its figures."""
     model = out / "maskwise.onnx"
-    maskwise("decide", network, "--on", manifest, "--temperature")
-    export = ["--int8", "--on", manifest, "--fold", "val"]
+    maskwise("decide", network, "--on", train, "--temperature")
+    export = ["--int8", "--on", train, "--fold", "val"]
     maskwise("export", network, *export, "--out", model)
-    maskwise("evaluate", model, manifest, "--fold", "test", "--out", out / "test")
-    found = figures(manifest, out / "test" / "answers.csv")
+    maskwise("evaluate", model, test, "--fold", "test", "--out", out / "test")
+    found = figures(test, out / "test" / "answers.csv")
     write_json(out / "figures.json", found)
     print_figures(found)
 
@@ -138,10 +83,12 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("graph", type=Path)
     parser.add_argument("--out", type=Path, default=Path("runs/shipped"))
+    parser.add_argument("--without", metavar="SOURCE")
     parser.add_argument("settings", nargs="*")
     options = parser.parse_intermixed_args(words)
-    manifest = make_manifest(options.data, options.out)
-    finish(make_network(options, manifest), manifest, options.out)
+    manifest, test = make_manifests(options.data, options.out)
+    out = options.out / f"without-{options.without}" if options.without else options.out
+    finish(make_network(options, manifest, out), manifest, test, out)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""The figures of the model card, from the answers for people it never saw."""
+"""The figures of the model card: by source, gender, race and age group, of the test people."""
 
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,13 +10,21 @@ from numpy.typing import NDArray
 
 from maskwise.labels import TASKS, code_of
 
-REAL: Final = "mask_photos"
+RENDERED: Final = ("all_age_faces", "fairface", "utkface", "asian_decades")
+"""Sources of bare faces, on some of which masks are rendered."""
+_RACE: Final = re.compile(r"^\d+_(?:male|female)_([A-Za-z]+)_\d+-\d+$")
+"""Names of FairFace's photos in which the race stands."""
 Codes = NDArray[np.int64]
 Figures = dict[str, Any]
 
 
 def figures(manifest: Path, answers: Path) -> dict[str, Figures]:
-    """Return figures by group of photos, from a manifest and what `evaluate` answered."""
+    """Return figures by group of photos.
+
+    Args:
+        manifest: The test photos.
+        answers: The `answers.csv` that `maskwise evaluate` wrote of them.
+    """
     frame = pl.read_csv(answers, infer_schema_length=0)
     rows = pl.read_csv(manifest, infer_schema=False).unique("photo", keep="first")
     folder = manifest.resolve().parent
@@ -23,18 +32,34 @@ def figures(manifest: Path, answers: Path) -> dict[str, Figures]:
         pl.col("photo").map_elements(lambda photo: str(folder / photo), pl.String)
     )
     joined = frame.select("photo", "ans").join(rows, on="photo", how="left")
-    bare = (pl.col("source") != REAL) & (pl.col("mask") == "not_wear")
-    masked = (pl.col("source") != REAL) & (pl.col("mask") != "not_wear")
+    races = pl.Series("race", [_race(photo) for photo in joined["photo"]], dtype=pl.String)
+    joined = joined.with_columns(races)
+    rendered = pl.col("source").is_in(RENDERED) & (pl.col("mask") != "not_wear")
+    bare = pl.col("source").is_in(RENDERED) & (pl.col("mask") == "not_wear")
+    masked = ~pl.col("source").is_in(RENDERED) & (pl.col("mask") != "not_wear")
+    real = pl.col("source").is_in(["mask_photos", "worn_wrong"])
     groups = {
-        "real photos": pl.col("source") == REAL,
-        "bare faces": bare,
-        "bare faces, utkface": bare & (pl.col("source") == "utkface"),
-        "bare faces, asian_decades": bare & (pl.col("source") == "asian_decades"),
+        **{f"{name}, bare": bare & (pl.col("source") == name) for name in RENDERED},
+        "mask_photos and worn_wrong": real,
+        "gender_masks, masked": masked & (pl.col("source") == "gender_masks"),
+        "gender_masks, bare": (pl.col("source") == "gender_masks") & (pl.col("mask") == "not_wear"),
+        "walking_masks": pl.col("source") == "walking_masks",
+        "all bare faces": bare,
         "bare women": bare & (pl.col("gender") == "female"),
         "bare men": bare & (pl.col("gender") == "male"),
-        "drawn masks": masked,
+        **{f"rendered masks, {name}": rendered & (pl.col("source") == name) for name in RENDERED},
+        **{
+            f"fairface, {race}": bare & (pl.col("race") == race)
+            for race in sorted(set(races.drop_nulls()))
+        },
     }
-    return {name: group_figures(joined.filter(rule)) for name, rule in groups.items()}
+    found = {name: group_figures(joined.filter(rule)) for name, rule in groups.items()}
+    return {name: one for name, one in found.items() if one["photos"]}
+
+
+def _race(photo: str) -> str | None:
+    named = _RACE.match(Path(photo).stem)
+    return named[1] if named else None
 
 
 def group_figures(frame: pl.DataFrame) -> Figures:

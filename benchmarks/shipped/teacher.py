@@ -1,6 +1,6 @@
-r"""Makes the teacher of the model that comes along: what heads say of people they never saw.
+r"""Makes soft targets for knowledge distillation: what heads predict for people they never saw.
 
-    python -m benchmarks.shipped.teacher runs/shipped/all.csv runs/shipped/faces.safetensors \
+    python -m benchmarks.shipped.teacher runs/shipped/train.csv runs/shipped/faces.safetensors \
         --out runs/shipped/teacher.csv
 
 A network that is trained on faces learns by heart how old each of them is; its heads alone, on
@@ -47,6 +47,7 @@ from maskwise.transforms.preprocess import Preprocess
 
 BACKBONE: Final = "mobilenetv1_100"
 RECIPE: Final = Path(__file__).with_name("recipe.yaml")
+SIZE: Final = ["preprocess.height=160", "preprocess.width=160"]
 FOLDS: Final = 5
 TAUGHT: Final = ("gender", "age_group")
 LAYERS: Final = 3
@@ -80,7 +81,7 @@ def pooled_maps(frame: pl.DataFrame, weights: Path) -> Features:
     network = timm.create_model(BACKBONE, num_classes=0)
     network.load_state_dict(load_file(weights), strict=False)
     network.eval().to(device, memory_format=torch.channels_last)
-    settings = load_settings(RECIPE)
+    settings = load_settings(RECIPE, SIZE)
     preprocess = Preprocess(**settings.preprocess.model_dump())
     frames = open_frames(photo_refs(frame), Framer(preprocess), settings.cache)
     rows = np.array_split(np.arange(len(frame)), -(-len(frame) // BATCH))

@@ -125,7 +125,6 @@ def test_settings_of_a_run_leave_the_source_out(tmp_path: Path, tiny: list[str])
     settings = Settings.model_validate({"train": given})
     train = run_settings(settings, "one").train
     assert train.leave_out_sources == ("three", "one")
-    assert train.repeat_sources == {"two": 3}
     assert train.patience == 0
     assert run_settings(settings, "").train.leave_out_sources == ("three",)
 

@@ -190,15 +190,9 @@ def _run_folders(out: Path, names: Sequence[str]) -> dict[str, Path]:
 def run_settings(settings: Settings, left_out: str) -> Settings:
     """Return the settings of a run without a source; its score does not end it early."""
     given = settings.train
-    repeated = {name: n for name, n in given.repeat_sources.items() if name != left_out}
     more = (left_out,) if left_out else ()
-    changed = given.model_copy(
-        update={
-            "patience": 0,
-            "repeat_sources": repeated,
-            "leave_out_sources": tuple(dict.fromkeys((*given.leave_out_sources, *more))),
-        }
-    )
+    names = tuple(dict.fromkeys((*given.leave_out_sources, *more)))
+    changed = given.model_copy(update={"patience": 0, "leave_out_sources": names})
     return settings.model_copy(update={"train": changed})
 
 

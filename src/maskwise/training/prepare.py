@@ -135,7 +135,8 @@ def check_labels(rows: RunRows, settings: Settings) -> None:
 def _check_sources(settings: Settings, rows: RunRows) -> None:
     """Check that there are photos of the sets that shall be repeated."""
     known = sorted(rows.frame[rows.train]["source"].unique())
-    missing = sorted(set(settings.train.repeat_sources) - set(known))
+    left_out = settings.train.leave_out_sources
+    missing = sorted(set(settings.train.repeat_sources) - set(known) - set(left_out))
     if missing:
         raise ManifestError(
             f"train.repeat_sources: no training photo is of {' or '.join(missing)}; the sets are "
