@@ -15,9 +15,9 @@ from conftest import TINY
 from maskwise.cli import app
 from maskwise.data.manifest import manifest_from_rows, write_manifest
 from maskwise.data.shortcuts import (
-    describe_looks,
     find_gaps,
     find_shortcuts,
+    image_statistics,
     label_information,
     recognised_sources,
     sample_rows,
@@ -130,11 +130,11 @@ def test_sources_that_differ_in_sharpness_alone_are_recognised() -> None:
     ])  # fmt: skip
     both = np.concatenate([sharp[:30], soft[30:]])
     people = [str(number) for number in range(60)]
-    found = recognised_sources(describe_looks(both), ["a"] * 30 + ["b"] * 30, people)
+    found = recognised_sources(image_statistics(both), ["a"] * 30 + ["b"] * 30, people)
     assert min(found.values()) > 0.95
-    alike = recognised_sources(describe_looks(sharp), ["a"] * 30 + ["b"] * 30, people)
+    alike = recognised_sources(image_statistics(sharp), ["a"] * 30 + ["b"] * 30, people)
     assert max(alike.values()) < 0.75
-    assert recognised_sources(describe_looks(sharp), ["a"] * 60, people) == {}
+    assert recognised_sources(image_statistics(sharp), ["a"] * 60, people) == {}
 
 
 def test_photos_are_sampled_from_every_source() -> None:

@@ -176,7 +176,7 @@ def stats(
     manifest: ManifestPath,
     html: Annotated[Path | None, typer.Option(help="Also write a page.")] = None,
     shortcuts: Annotated[
-        bool, typer.Option(help="Look at photos for label shortcuts between sources.")
+        bool, typer.Option(help="Search for label shortcuts between sources; reads photos.")
     ] = True,
     as_json: AsJson = False,
 ) -> None:
@@ -215,7 +215,7 @@ def _shortcuts(frame: "pl.DataFrame") -> list[dict[str, Any]]:
     from dataclasses import asdict
 
     from maskwise.data.shortcuts import find_shortcuts
-    from maskwise.data.source_looks import read_face_crops
+    from maskwise.data.source_crops import read_face_crops
 
     found = find_shortcuts(frame, lambda rows: read_face_crops(frame[rows]))
     return [{**asdict(one), "message": str(one)} for one in found]

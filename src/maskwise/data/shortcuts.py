@@ -1,13 +1,13 @@
 """Label shortcuts: classes that a recognisable source never has.
 
 A model trained on several sources can learn to recognise the source instead of the label. If one
-source has no face of 60 and over, and its photos look different from the others, then "looks like
-that source" predicts "not 60 and over" perfectly, also on new photos that merely look like it. The
-score on people of the training sources cannot show this; only a source that was left out can.
+source has no face of 60 and over, and its photos differ from the others in sharpness or colour,
+then recognising the source predicts "not 60 and over" perfectly, also on new photos that merely
+resemble it. The score on people of the training sources cannot show this; a source left out can.
 
 Two things make a shortcut, and both are measured here: a class that a source, or the source within
 a class of another task, lacks although it should be there; and how well the source is recognised
-from how its photos look.
+from image statistics that have nothing to do with faces.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -29,9 +29,9 @@ _MISSING: Final = 0.05
 _EXPECTED: Final = 10.0
 """Photos of a class that a source should have before their absence says anything."""
 _PER_SOURCE: Final = 150
-"""Photos of a source whose looks are compared."""
+"""Photos of a source whose image statistics are compared."""
 _LEAST: Final = 10
-"""Fewer photos of a source say nothing about its looks."""
+"""Sources with fewer photos are not compared."""
 _FOLDS: Final = 5
 _GRID: Final = 8
 """Cells a side whose colours describe a photo."""
@@ -60,7 +60,7 @@ class Shortcut:
 
     gap: Gap
     recognised: float
-    """Area under the ROC curve of telling the source from the others by its looks: .5 to 1."""
+    """Area under the ROC curve of a classifier of the source by image statistics: .5 to 1."""
     information: float
     """Share of the task's label that the source alone gives away, 0 to 1."""
 
@@ -70,7 +70,7 @@ class Shortcut:
         had = f"has {gap.photos}" if gap.photos else "has no"
         return (
             f"{where} {had} photos of {gap.task} {gap.class_name}, where other sources' share "
-            f"would be {gap.expected:.0f}; the source is recognised from its looks (AUC "
+            f"would be {gap.expected:.0f}; image statistics alone recognise the source (AUC "
             f"{self.recognised:.2f}), and sources give away {self.information:.0%} of the label"
         )
 
@@ -153,14 +153,14 @@ def sample_rows(frame: pl.DataFrame, seed: int = 0) -> NDArray[np.int64]:
     return np.sort(np.concatenate(chosen)) if chosen else np.empty(0, np.int64)
 
 
-def describe_looks(frames: Pixels) -> NDArray[np.float64]:
-    """Return what can be seen of photos without knowing faces.
+def image_statistics(frames: Pixels) -> NDArray[np.float64]:
+    """Return statistics of photos that need no knowledge of faces.
 
     Args:
         frames: (n, height, width, 3) face crops.
 
     Returns:
-        (n, features): colours of a coarse grid, means and deviations of colours, and how strong
+        (n, k): colours of a coarse grid, means and deviations of colours, and how strong
         the finest details are, which resolution and compression change.
     """
     values = frames.astype(np.float64) / 255
@@ -181,14 +181,14 @@ def describe_looks(frames: Pixels) -> NDArray[np.float64]:
 
 
 def recognised_sources(
-    looks: NDArray[np.float64], sources: Sequence[str], people: Sequence[str]
+    features: NDArray[np.float64], sources: Sequence[str], people: Sequence[str]
 ) -> dict[str, float]:
-    """Return how well each source is told from the others by a linear classifier.
+    """Return how well a linear classifier separates each source from the others.
 
     Ridge regression of each source's membership, cross-fitted over five folds of people.
 
     Args:
-        looks: (n, features) what `describe_looks` gives.
+        features: (n, k) what `image_statistics` gives.
         sources: The source of each of n photos.
         people: The person of each of n photos.
 
@@ -209,7 +209,7 @@ def recognised_sources(
     for fold in range(_FOLDS):
         inside = folds == fold
         if inside.any() and not inside.all():
-            scores[inside] = _ridge(looks[~inside], truth[~inside], looks[inside])
+            scores[inside] = _ridge(features[~inside], truth[~inside], features[inside])
     return {
         name: max(0.5, _area(truth[:, place] > 0, scores[:, place]))
         for place, name in enumerate(large)
@@ -253,7 +253,7 @@ def find_shortcuts(
         return []
     rows = sample_rows(frame)
     sources, people = (frame[rows][name].to_list() for name in ("source", "person"))
-    recognised = recognised_sources(describe_looks(face_crops(rows)), sources, people)
+    recognised = recognised_sources(image_statistics(face_crops(rows)), sources, people)
     information = {task: label_information(frame, task) for task in {gap.task for gap in gaps}}
     found = [
         Shortcut(gap, recognised[gap.source], information[gap.task])
@@ -266,7 +266,7 @@ def find_shortcuts(
 ADVICE: Final = (
     "A model can learn the source instead of the label. Add photos of the missing classes that "
     "look like the source, or other sources that have them; sample classes within sources evenly "
-    "(train.sampling=sqrt train.sample_by=source_age_group); make sources look alike "
+    "(train.sampling=sqrt train.sample_by=source_age_group); make sources alike by augmentation "
     "(augment.zoom, augment.blur, augment.jpeg); and measure it: maskwise train MANIFEST "
     "--leave-source-out"
 )

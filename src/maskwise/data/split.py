@@ -77,7 +77,7 @@ def split_manifest(
 
 
 def _hold_out(frame: pl.DataFrame, sources: Sequence[str], groups: Sequence[int]) -> pl.DataFrame:
-    """Put everybody who has a photo of these sources into the fold test."""
+    """Assign the people who have a photo of these sources to the fold test."""
     check_sources(frame, sources, "--hold-out-source")
     group = pl.Series("group", groups)
     inside = frame["source"].is_in(list(sources))

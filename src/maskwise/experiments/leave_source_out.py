@@ -90,7 +90,7 @@ def leave_source_out(
         settings: The settings of every run.
         names: The sources to leave out, one at a time; empty: every source with a label.
         resume: Whether an experiment that was begun goes on.
-        observer: Is told how the runs go.
+        observer: Receives the progress of the runs.
 
     Raises:
         ManifestError: There are fewer than two sources, a name is unknown, or only one source has

@@ -227,9 +227,9 @@ def _check_pseudo(frame: pl.DataFrame, train_rows: Rows, val_rows: Rows, workers
     check_leaks(asked.with_columns(fold=pl.Series(folds)), [""] * len(asked), twins)
 
 
-def note_shortcuts(rows: RunRows, frames: FrameSource, told: Observer | None) -> None:
-    """Tell which classes could be learnt from the looks of a source instead of the face."""
-    if told is None or not len(rows.train):
+def note_shortcuts(rows: RunRows, frames: FrameSource, observer: Observer | None) -> None:
+    """Warn of classes that could be learnt by recognising a source instead of the face."""
+    if observer is None or not len(rows.train):
         return
 
     def face_crops(chosen: Rows) -> NDArray[np.uint8]:
@@ -237,7 +237,7 @@ def note_shortcuts(rows: RunRows, frames: FrameSource, told: Observer | None) ->
 
     shortcuts = find_shortcuts(rows.frame[rows.train], face_crops)
     if shortcuts:
-        told.noted(
+        observer.noted(
             f"{len(shortcuts)} label shortcut(s):\n{listed(list(map(str, shortcuts)))}\n{ADVICE}"
         )
 

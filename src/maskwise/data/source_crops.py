@@ -1,4 +1,4 @@
-"""Face crops of a manifest's photos, to compare how sources look without a run."""
+"""Face crops of a manifest's photos, to compare sources before any training."""
 
 from functools import partial
 from typing import Final
