@@ -1,8 +1,8 @@
 """Backbones whose features are pooled from several stages, not from the last map alone.
 
 Earlier maps are more general: of frozen weights, heads that see them, too, tell ages better than
-from the last map (docs/results.md). Lin, Chen and Yan pool maps so (2014, 'Network in Network',
-section 3.2); heads over several layers are those of Hariharan et al., 2015, 'Hypercolumns'.
+from the last map (docs/results-archive.md). Lin, Chen and Yan pool maps so (2014, 'Network in
+Network', section 3.2); heads over several layers are those of Hariharan et al., 2015, 'Hypercolumns'.
 """
 
 from typing import Any
