@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -17,11 +17,12 @@ from maskwise.evaluation.metrics import (
     expected_calibration_error,
     recalls,
     reliability_bins,
+    risk_coverage,
 )
 from maskwise.labels import TASKS, UNKNOWN
 from maskwise.models.probabilities import Probabilities
 
-COVERAGE = 0.8
+COVERAGE: Final = 0.8
 """Share of photos, the most confident ones, of which the selective risk is given."""
 
 
@@ -93,18 +94,17 @@ def _scores(
 
 
 def selective_risk(right: NDArray[np.bool_], confidence: NDArray[np.floating]) -> float:
-    """Return the share of errors among the photos that a model is most sure of.
+    """Return the share of errors among the photos that a model is most confident of.
 
     Geifman & El-Yaniv, 2017, 'Selective Classification for Deep Neural Networks', section 2, at
     the coverage `COVERAGE`.
 
     Args:
-        right: (N,) whether each prediction is correct.
+        right: (N,) whether each prediction is correct; at least one.
         confidence: (N,) the probability of each predicted class, 0 to 1.
     """
-    kept = max(1, round(COVERAGE * len(right)))
-    order = np.argsort(-confidence, kind="stable")
-    return float(1 - right[order[:kept]].mean())
+    shares = risk_coverage(right, confidence)
+    return 1 - shares[round(COVERAGE * len(shares)) - 1]["accuracy"]
 
 
 def trained_beside_unseen(

@@ -2,7 +2,7 @@
 
 Earlier maps are more general: of frozen weights, heads that see them, too, tell ages better than
 from the last map (docs/results-archive.md). Lin, Chen and Yan pool maps so (2014, 'Network in
-Network', section 3.2); heads over several layers are those of Hariharan et al., 2015, 'Hypercolumns'.
+Network', section 3.2); heads over several layers are of Hariharan et al., 2015, 'Hypercolumns'.
 """
 
 from typing import Any
