@@ -8,36 +8,32 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from maskwise.data.checks import MAX_AGE
+import polars as pl
+
+from maskwise.data.checks import MAX_AGE, whole_ages
 from maskwise.labels import TASK_BOUNDARIES, AgeGroup, age_group_of
 
 AgeRange = tuple[int, int]
 """First and last age in years, both included."""
 _MONTHS: Final = (
-    "jan",
-    "feb",
-    "mar",
-    "apr",
-    "may",
-    "jun",
-    "jul",
-    "aug",
-    "sep",
-    "oct",
-    "nov",
-    "dec",
-)
+    "january", "february", "march", "april", "may", "june", "july", "august", "september",
+    "october", "november", "december",
+)  # fmt: skip
 _NUMBER: Final = r"(\d{1,3})"
-_BETWEEN: Final = re.compile(rf"{_NUMBER}\s*(?:-|\u2013|\u2014|~|,|_|to|until)\s*{_NUMBER}")
+_DASHES: Final = "[-\u2010-\u2015\u2212~,_]"
+_BETWEEN: Final = re.compile(rf"{_NUMBER}\s*(?:{_DASHES}|to|until)\s*{_NUMBER}")
 _AT_LEAST: Final = re.compile(
     rf"(?:>=|\u2265|at least|from)\s*{_NUMBER}"
-    rf"|{_NUMBER}\s*(?:\+|and over|and older|and above|or more)"
+    rf"|{_NUMBER}\s*(?:\+|plus|(?:and|or) (?:over|older|above|more))"
 )
 _MORE_THAN: Final = re.compile(rf"(?:>|more than|over|older than|above)\s*{_NUMBER}")
-_AT_MOST: Final = re.compile(rf"(?:<=|\u2264|at most|up to)\s*{_NUMBER}|{_NUMBER}\s*or less")
+_AT_MOST: Final = re.compile(
+    rf"(?:<=|\u2264|at most|up to)\s*{_NUMBER}"
+    rf"|{_NUMBER}\s*(?:and|or) (?:under|younger|below|less)"
+)
 _LESS_THAN: Final = re.compile(rf"(?:<|less than|under|younger than|below)\s*{_NUMBER}")
 _DECADE: Final = re.compile(r"(\d{1,2}0)\s*(?:'?s|\ub300)")
-_MONTH_NAME: Final = re.compile(r"(\d{1,3}|[a-z]{3,9})[-. /](\d{1,3}|[a-z]{3,9})")
+_MONTH_NAME: Final = re.compile(r"(\d{1,2}|[a-z]{3,9})[-. /](\d{1,2}|[a-z]{3,9})")
 _KOREAN_DATE: Final = re.compile(r"(\d{1,2})\uc6d4\s*(\d{1,2})\uc77c")
 _BRACKETS: Final = "[](){} "
 
@@ -58,15 +54,18 @@ def parse_age_range(text: str) -> AgeRange:
         >>> parse_age_range("20-29"), parse_age_range("Oct-19"), parse_age_range("70+")
         ((20, 29), (10, 19), (70, 120))
     """
-    plain = " ".join(
-        text.lower().strip(_BRACKETS).removesuffix("years").removesuffix("old").split()
-    )
-    first, last = _spoken(plain) or _of_a_date(plain) or (-1, -1)
-    if first < 0:
+    half_open = re.fullmatch(r"\s*\[.*\)\s*", text) is not None  # [20, 30) ends at 29
+    plain = " ".join(text.lower().strip(_BRACKETS).split())
+    plain = re.sub(r"\s*(years?( old)?|\uc138)$", "", plain)
+    found = _spoken(plain) or _of_a_date(plain)
+    if found is None:
         raise ValueError(
             f"{text!r} is neither a whole number from 0 to {MAX_AGE} nor a range of ages such as "
             "20-29, 70+, more than 70 or under 30"
         )
+    first, last = found[0], found[1] - half_open
+    if last < 0:
+        raise ValueError(f"{text!r} holds no age")
     if first > last:
         raise ValueError(f"{text!r} is a range that falls; write {last}-{first}")
     if first > MAX_AGE or (last > MAX_AGE):
@@ -111,9 +110,27 @@ def _of_a_date(text: str) -> AgeRange | None:
 
 
 def _month(name: str) -> int:
-    """Return the number of a month by its English name, or 0."""
-    short = name[:3]
-    return _MONTHS.index(short) + 1 if short in _MONTHS else 0
+    """Return the number of a month by its English name, whole or of three letters, or 0."""
+    known = {month[:3]: number for number, month in enumerate(_MONTHS, start=1)}
+    known |= {month: known[month[:3]] for month in _MONTHS} | {"sept": known["sep"]}
+    return known.get(name, 0)
+
+
+def age_labels(text: str) -> dict[str, object]:
+    """Return the labels of an age, or of a range of ages.
+
+    Args:
+        text: A whole number of years, or a range.
+
+    Returns:
+        `age` for a number. For a range `age_group`, which is None where the range crosses a
+        boundary of the task's groups.
+
+    Raises:
+        ValueError: The text is neither.
+    """
+    age = whole_ages(pl.Series([text]))[0]
+    return {"age_group": group_of_range(parse_age_range(text))} if age is None else {"age": age}
 
 
 def group_of_range(ages: AgeRange, boundaries: Sequence[int] = TASK_BOUNDARIES) -> AgeGroup | None:

@@ -2,10 +2,10 @@
 
 import csv
 from collections.abc import Iterator
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Final
 
-from maskwise.data.age_ranges import is_age_range
+from maskwise.data.age_ranges import age_labels, is_age_range
 from maskwise.data.boxes import parse_box
 from maskwise.data.options import ImportOptions, Row
 from maskwise.errors import ManifestError, listed
@@ -16,8 +16,8 @@ _COLUMN_NAMES: Final[dict[str, tuple[str, ...]]] = {
     "person": ("person", "person_id", "id", "subject", "identity"),
     "mask": ("mask", "mask_state", "wear"),
     "gender": ("gender", "sex"),
-    "age": ("age", "years"),
-    "age_group": ("age_group", "agegroup"),
+    "age": ("age", "years", "age_range", "agerange", "age range", "ages"),
+    "age_group": ("age_group", "agegroup", "age group"),
     "box": ("box", "bbox"),
 }
 _CORNERS: Final = ("left", "top", "right", "bottom")
@@ -42,14 +42,14 @@ def read_csv_columns(path: Path, options: ImportOptions) -> Iterator[Row]:
     problems: list[str] = []
     for number, row in numbered:
         result, wrong = _row(row, columns, options)
+        if not wrong and "age" not in result and result.get("age_group", "") is None:
+            options.ages_across.append(str(result.get("photo", "")))
         problems += [f"row {number}: {problem}" for problem in wrong]
         if wrong and options.skip_bad:
             continue
         if result.get("photo"):
             name = str(result["photo"])
-            place = PurePath(name).parent.as_posix()
-            person = options.person(PurePath(name).stem, "" if place == "." else place)
-            result.setdefault("person", person)
+            result.setdefault("person", options.person(Path(name).stem))
             yield {**result, "photo": str(folder / name), "source": options.source}
         else:
             problems.append(f"row {number}: the photo is empty")
@@ -119,7 +119,7 @@ def _row(
         if not text:
             continue
         try:
-            result |= _labels(ours, text, row.get(columns["photo"], ""), options)
+            result |= _labels(ours, text)
         except ValueError as error:
             problems.append(f"{theirs}: {error}")
     if "box" not in result and all(row.get(corner) for corner in _CORNERS):
@@ -132,20 +132,20 @@ def _row(
     return result, problems
 
 
-def _labels(column: str, text: str, photo: str, options: ImportOptions) -> Row:
+def _labels(column: str, text: str) -> Row:
     """Return what a cell says; an age may be a range of ages, an age group likewise.
 
     Raises:
         ValueError: The cell cannot be understood.
     """
     if column == "age":
-        return options.age_labels(text, photo)
+        return age_labels(text)
     if column not in TASKS:
         return {column: text}
     word = _WORDS[column].get(text.lower(), text.lower())
     if word not in TASKS[column]:
         if column == "age_group" and is_age_range(text):
-            return options.age_labels(text, photo)
+            return age_labels(text)
         raise ValueError(
             f"{text!r} is none of {', '.join(TASKS[column])}; "
             f"translate it with --value {column}:{text}=WORD"

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from maskwise.data.age_ranges import age_labels
 from maskwise.data.checks import MAX_AGE
 from maskwise.data.columns import read_rows
 from maskwise.data.options import (
@@ -23,7 +24,11 @@ from maskwise.labels import NUM_CLASSES, TASK_BOUNDARIES, TASKS, decode_class
 # the published set has names with the race missing, and with the dot before jpg missing
 _UTKFACE: Final = re.compile(r"^(\d{1,3})_([01])_(?:[0-4]_)?\d{8,}\D*$")
 _DECADE: Final = re.compile(r"^(\d0)([FM])$", re.IGNORECASE)
-_NAMED_FILE: Final = re.compile(r"^([^_]+)_(male|female)_([^_]+)_([^_]+)$", re.IGNORECASE)
+# a race may have underscores (Latino_Hispanic), and so may the words of an age (more_than_70)
+_NAMED_FILE: Final = re.compile(
+    r"^([^_]+)_(male|female)_([a-z_ -]*?[a-z])_(\d.*|(?:more|less|over|under|above|below)[_ ].*)$",
+    re.IGNORECASE,
+)
 _PERSON_FOLDER: Final = re.compile(r"^([^_]+)_(male|female)_([^_]+)_(\d{1,3})$")
 
 
@@ -176,7 +181,7 @@ def read_file_names(folder: Path, options: ImportOptions) -> Iterator[Row]:
 
     Photos of one id in one folder are one person.
     """
-    problems = []
+    problems, rows = [], []
     genders: dict[str, set[str]] = {}
     for photo in photos_in(folder):
         named = _NAMED_FILE.match(photo.stem)
@@ -185,37 +190,47 @@ def read_file_names(folder: Path, options: ImportOptions) -> Iterator[Row]:
             continue
         number, gender, _, ages = named.groups()
         try:
-            labels = options.age_labels(ages, photo.name)
+            labels = age_labels(re.sub(r"(?<=\d)_(?=\d)", "-", ages).replace("_", " "))
         except ValueError as error:
             problems.append(f"{photo}: {error}")
             continue
-        place = photo.parent.relative_to(folder).as_posix()
         person = options.person(
-            photo.stem if options.person_pattern else number, "" if place == "." else place
+            photo.stem if options.person_pattern else number, _place(photo, folder)
         )
         genders.setdefault(person, set()).add(gender.lower())
-        yield {
+        rows.append({
             "photo": str(photo),
             "person": person,
             "gender": gender.lower(),
             "source": options.source,
             **labels,
-        }
-    both = [person for person, found in genders.items() if len(found) > 1]
+        })  # fmt: skip
+    both = {person for person, found in genders.items() if len(found) > 1}
     problems += [
         f"person {person} is male and female: give --person-pattern, so that an id is one person"
-        for person in both
+        for person in sorted(both)
     ]
+    for row in rows:
+        if row["person"] in both:
+            continue
+        if row.get("age_group", "") is None:
+            options.ages_across.append(str(row["photo"]))
+        yield row
     options.refuse(folder, problems)
+
+
+def _place(photo: Path, folder: Path) -> str:
+    """Return the folder of a photo below another, '' for that itself."""
+    place = photo.parent.relative_to(folder).as_posix()
+    return "" if place == "." else place
 
 
 def read_photos(folder: Path, options: ImportOptions) -> Iterator[Row]:
     """Read any folder of photos; their labels are those of `--label`."""
     for photo in photos_in(folder):
-        place = photo.parent.relative_to(folder).as_posix()
         yield {
             "photo": str(photo),
-            "person": options.person(photo.stem, "" if place == "." else place),
+            "person": options.person(photo.stem, _place(photo, folder)),
             "source": options.source,
         }
 

@@ -16,7 +16,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from maskwise.data.boxes import box_text, parse_box
 from maskwise.data.derived import Outcome, Row, save_photo
-from maskwise.data.split import COPY
+from maskwise.data.source_names import COPY
 from maskwise.errors import ManifestError
 from maskwise.labels import TASKS
 from maskwise.transforms.decode import decode_photo

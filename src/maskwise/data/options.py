@@ -6,10 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import polars as pl
-
-from maskwise.data.age_ranges import group_of_range, parse_age_range
-from maskwise.data.checks import whole_ages
 from maskwise.errors import ManifestError, SettingsError, listed
 from maskwise.labels import TASKS
 
@@ -34,7 +30,8 @@ _GENDER_WORDS: Final = {
     **dict.fromkeys(("female", "woman", "women", "girl", "girls"), "female"),
 }
 MASK_WORDS_SAID: Final = (
-    "wear (with_mask), incorrect (mask_weared_incorrect), not_wear (without_mask)"
+    "wear (with_mask), incorrect (mask_weared_incorrect), not_wear (without_mask), or a gender and "
+    "one of these, such as female_wear"
 )
 Row = dict[str, object]
 
@@ -99,23 +96,6 @@ class ImportOptions:
         return (
             f"{self.source}:{folder}/{stem.strip()}" if folder else f"{self.source}:{stem.strip()}"
         )
-
-    def age_labels(self, text: str, photo: str) -> Row:
-        """Return the labels of an age, or of a range of ages, as text.
-
-        A range within one age group gives the group; one across a boundary gives no label, and the
-        photo is noted.
-
-        Raises:
-            ValueError: The text is neither.
-        """
-        age = whole_ages(pl.Series([text]))[0]
-        if age is not None:
-            return {"age": age}
-        group = group_of_range(parse_age_range(text))
-        if group is None:
-            self.ages_across.append(f"{photo}: {text}")
-        return {"age_group": group}
 
     def refuse(self, where: Path, problems: Sequence[str]) -> None:
         """Refuse what cannot be understood, or note it where it is to be skipped.

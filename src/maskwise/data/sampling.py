@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskwise.config import SampleBy, TrainSettings
+from maskwise.data.source_names import base_source
 from maskwise.data.targets import Codes, class_codes
 from maskwise.labels import TASKS, UNKNOWN
 from maskwise.transforms.augment.numbers import Rows, numbered_rows
@@ -94,6 +95,7 @@ def _sampled_classes(by: SampleBy, codes: Codes, sources: Sources) -> NDArray[np
         return class_codes(codes)
     if not by.startswith("source"):
         return codes[by]
-    numbers = np.unique(sources.astype(str), return_inverse=True)[1].astype(np.int64)
+    names = [base_source(str(name)) for name in sources]
+    numbers = np.unique(names, return_inverse=True)[1].astype(np.int64)
     task = by.removeprefix("source").removeprefix("_")
     return numbers * (len(TASKS[task]) + 1) + codes[task] + 1 if task else numbers

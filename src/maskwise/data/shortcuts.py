@@ -19,9 +19,12 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from maskwise.data.source_names import base_sources
 from maskwise.labels import TASKS
 
 Pixels = NDArray[np.uint8]
+Crops = tuple[Pixels, NDArray[np.bool_]]
+"""Face crops (n, height, width, 3), and which of them could be read (n,)."""
 RECOGNISABLE: Final = 0.8
 """Area under the ROC curve from which a source counts as recognisable; .5 is chance."""
 _MISSING: Final = 0.05
@@ -35,6 +38,9 @@ _LEAST: Final = 10
 _FOLDS: Final = 5
 _GRID: Final = 8
 """Cells a side whose colours describe a photo."""
+_LARGEST: Final = 96
+"""Pixels a side of crops whose statistics are computed; of larger ones, every second or third."""
+_PART: Final = 64
 _RIDGE: Final = 0.1
 """Penalty of the regression, for each photo; features have a deviation of 1."""
 
@@ -85,6 +91,7 @@ def find_gaps(frame: pl.DataFrame) -> list[Gap]:
         Gaps of whole sources, then those within a class of another task that are not part of one
         of these; none where a single source has labels of a task.
     """
+    frame = frame.with_columns(source=base_sources(frame))
     whole = list(_gaps(frame, ""))
     known = {(gap.source, gap.task, gap.class_name) for gap in whole}
     parts = [
@@ -120,7 +127,8 @@ def label_information(frame: pl.DataFrame, task: str) -> float:
     Information Theory, 2006, section 2.4): 0 where every source has the same shares of classes.
     """
     table = (
-        frame.filter(pl.col(task).is_not_null())
+        frame.with_columns(source=base_sources(frame))
+        .filter(pl.col(task).is_not_null())
         .group_by("source", task)
         .len()
         .pivot(on=task, index="source", values="len")
@@ -163,7 +171,13 @@ def image_statistics(frames: Pixels) -> NDArray[np.float64]:
         (n, k): colours of a coarse grid, means and deviations of colours, and how strong
         the finest details are, which resolution and compression change.
     """
-    values = frames.astype(np.float64) / 255
+    parts = np.array_split(frames, max(1, -(-len(frames) // _PART)))
+    return np.concatenate([_statistics(part) for part in parts])
+
+
+def _statistics(frames: Pixels) -> NDArray[np.float64]:
+    step = -(-min(frames.shape[1:3]) // _LARGEST)
+    values = frames[:, ::step, ::step].astype(np.float64) / 255
     n, height, width, _ = values.shape
     rows, columns = (np.arange(_GRID) * side // _GRID for side in (height, width))
     cells = np.add.reduceat(np.add.reduceat(values, rows, axis=1), columns, axis=2)
@@ -174,8 +188,6 @@ def image_statistics(frames: Pixels) -> NDArray[np.float64]:
         for axis in (1, 2):
             change = np.abs(np.diff(grey, n=2, axis=axis)[:, ::step, ::step])
             details += [np.log(change.mean(axis=(1, 2)) + 1e-4), change.std(axis=(1, 2))]
-    blocks = np.abs(np.diff(grey, axis=2)).mean(axis=1)
-    details += [blocks[:, 7::8].mean(axis=1) - blocks.mean(axis=1)]
     colours = [values.mean(axis=(1, 2)), values.std(axis=(1, 2))]
     return np.concatenate([grid.reshape(n, -1), *colours, np.stack(details, axis=1)], axis=1)
 
@@ -239,21 +251,25 @@ def _area(truth: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
 
 
 def find_shortcuts(
-    frame: pl.DataFrame, face_crops: Callable[[NDArray[np.int64]], Pixels]
+    frame: pl.DataFrame, face_crops: Callable[[NDArray[np.int64]], Crops]
 ) -> list[Shortcut]:
     """Return the gaps of sources that are recognisable, most easily recognised first.
 
     Args:
         frame: A manifest.
-        face_crops: Returns the face crops (n, height, width, 3) of n of its rows; it is called only
-            if a source lacks a class.
+        face_crops: Returns the face crops of n of its rows; it is called only if a source lacks a
+            class.
     """
     gaps = find_gaps(frame)
     if not gaps:
         return []
+    frame = frame.with_columns(source=base_sources(frame))
     rows = sample_rows(frame)
-    sources, people = (frame[rows][name].to_list() for name in ("source", "person"))
-    recognised = recognised_sources(image_statistics(face_crops(rows)), sources, people)
+    crops, readable = face_crops(rows)
+    if not readable.any():
+        return []
+    sources, people = (frame[rows[readable]][name].to_list() for name in ("source", "person"))
+    recognised = recognised_sources(image_statistics(crops[readable]), sources, people)
     information = {task: label_information(frame, task) for task in {gap.task for gap in gaps}}
     found = [
         Shortcut(gap, recognised[gap.source], information[gap.task])

@@ -10,10 +10,10 @@ from maskwise.config import PreprocessSettings
 from maskwise.cores import core_count
 from maskwise.data.frames import PhotoRef, photo_refs
 from maskwise.data.framing import Framer
-from maskwise.data.shortcuts import Pixels
+from maskwise.data.shortcuts import Crops, Pixels
 from maskwise.data.workers import map_in_order
 from maskwise.errors import PhotoError
-from maskwise.transforms.preprocess import Preprocess
+from maskwise.transforms.preprocess import OUTSIDE, Preprocess
 
 _SIDE: Final = 96
 """Pixels of a crop: enough to see how fine a source's details are."""
@@ -21,7 +21,7 @@ _FEW: Final = 64
 """Photos up to which no worker processes are started."""
 
 
-def read_face_crops(frame: pl.DataFrame, detector: str = "yunet") -> Pixels:
+def read_face_crops(frame: pl.DataFrame, detector: str = "yunet") -> Crops:
     """Return the face crops of a manifest's photos, as training with the default crop sees them.
 
     Args:
@@ -29,7 +29,8 @@ def read_face_crops(frame: pl.DataFrame, detector: str = "yunet") -> Pixels:
         detector: What finds the faces: yunet, centerface or none.
 
     Returns:
-        (n, 96, 96, 3); the crop of a photo that is missing or cannot be decoded is grey.
+        Crops of 96 by 96 pixels; that of a photo that is missing or cannot be decoded is grey, and
+        marked as not readable.
 
     Raises:
         DetectorError: The detector is not available.
@@ -39,11 +40,14 @@ def read_face_crops(frame: pl.DataFrame, detector: str = "yunet") -> Pixels:
     )
     framer = Framer(Preprocess.from_settings(settings, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
     read = partial(_read, framer=framer)
-    return np.stack(list(map_in_order(read, photo_refs(frame), core_count(), chunk=16, few=_FEW)))
+    found = list(map_in_order(read, photo_refs(frame), core_count(), chunk=16, few=_FEW))
+    blank = np.full(framer.shape, OUTSIDE, np.uint8)
+    crops = np.stack([blank if pixels is None else pixels for pixels in found])
+    return crops, np.array([pixels is not None for pixels in found])
 
 
-def _read(photo: PhotoRef, framer: Framer) -> Pixels:
+def _read(photo: PhotoRef, framer: Framer) -> Pixels | None:
     try:
         return framer.frame(photo.path, photo.box).pixels
     except PhotoError:
-        return np.full(framer.shape, 127, np.uint8)
+        return None

@@ -1,11 +1,25 @@
-"""Names of sources that a user gives, checked against those of a manifest."""
+"""Names of sources: of copies of photos, and those that a user gives."""
 
 import difflib
 from collections.abc import Sequence
+from typing import Final
 
 import polars as pl
 
 from maskwise.errors import ManifestError, listed
+
+COPY: Final = " (copy)"
+"""What the source of changed copies, and of blends, of training photos ends with."""
+
+
+def base_source(name: str) -> str:
+    """Return the source that a photo, or the photo that it is a copy of, comes from."""
+    return name.removesuffix(COPY)
+
+
+def base_sources(frame: pl.DataFrame) -> pl.Series:
+    """Return the source of each row, that of the original for a copy."""
+    return frame["source"].str.strip_suffix(COPY)
 
 
 def check_sources(frame: pl.DataFrame, names: Sequence[str], option: str) -> None:
@@ -19,7 +33,7 @@ def check_sources(frame: pl.DataFrame, names: Sequence[str], option: str) -> Non
     Raises:
         ManifestError: A name is not in the manifest, or nothing would be left; all at once.
     """
-    known = sorted(frame["source"].unique())
+    known = sorted(base_sources(frame).unique())
     problems = []
     for name in names:
         if name not in known:

@@ -67,7 +67,7 @@ def detect_layout(source: Path) -> str:
             return name
     raise ManifestError(
         f"{source}: no known layout ({', '.join(LAYOUTS)}; docs/data.md shows each); "
-        "give --layout, or a CSV file"
+        "give --layout, or a CSV file; photos that share a label: --layout photos --label mask=wear"
     )
 
 
@@ -84,17 +84,12 @@ def import_source(source: Path, options: ImportOptions, layout: str | None = Non
         raise SettingsError(f"--column and --value are for CSV files; this is the layout {layout}")
     if layout == "photos" and not options.labels:
         raise SettingsError("--layout photos: name the label of all photos, --label mask=wear")
-    rows = (options.labels | _known(row) for row in _rows(source, options, layout))
+    rows = (options.labels | row for row in _rows(source, options, layout))
     frame = manifest_from_rows(rows)
     if frame.is_empty():
         raise ManifestError(f"{source}: no photos found as {layout}; docs/data.md shows the layout")
     check_manifest(frame, source, check_photos=False)
     return frame
-
-
-def _known(row: Row) -> Row:
-    """Return the columns of a row that have a value."""
-    return {name: value for name, value in row.items() if value is not None}
 
 
 def _rows(source: Path, options: ImportOptions, layout: str) -> Iterator[Row]:

@@ -18,14 +18,12 @@ import numpy as np
 import polars as pl
 
 from maskwise.data.duplicates import Twin
-from maskwise.data.source_names import check_sources
+from maskwise.data.source_names import COPY, base_sources, check_sources
 from maskwise.errors import LeakError, SettingsError, listed
 
 TRAIN, VAL, TEST = "train", "val", "test"
 PSEUDO: Final = "pseudo"
 """The fold of labels that a model gave: it always trains, and never validates."""
-COPY: Final = " (copy)"
-"""What the source of changed copies, and of blends, of training photos ends with."""
 NO_FOLD: Final = "none"
 """What validates a run that everybody is trained on: nobody."""
 _MAX_BLOCK: Final = 40
@@ -61,8 +59,8 @@ def split_manifest(
         frame = frame.with_columns(fold=pl.when(pseudo).then(pl.lit(PSEUDO)))
     _check_kind(frame, slots)
     groups = join_people(frame["person"].to_list(), twins)
-    frame = _hold_out(frame, held_out, groups)
     _check_pseudo(frame, groups)
+    frame = _hold_out(frame, held_out, groups)
     strata = _strata(frame, groups)
     kept = _kept_folds(frame, groups)
     drawn = _draw(strata, slots, seed)
@@ -80,7 +78,15 @@ def _hold_out(frame: pl.DataFrame, sources: Sequence[str], groups: Sequence[int]
     """Assign the people who have a photo of these sources to the fold test."""
     check_sources(frame, sources, "--hold-out-source")
     group = pl.Series("group", groups)
-    inside = frame["source"].is_in(list(sources))
+    inside = base_sources(frame).is_in(list(sources))
+    given = (frame["fold"] == PSEUDO).fill_null(value=False)
+    unscorable = frame.filter(inside & (given | frame["source"].str.ends_with(COPY)))["photo"]
+    if len(unscorable):
+        raise LeakError(
+            f"--hold-out-source: {len(unscorable)} photo(s) of these sources are copies, or have "
+            "labels that a model gave; neither can be scored, so remove their rows:\n"
+            f"{listed(unscorable.to_list())}"
+        )
     apart = group.is_in(group.filter(inside).unique().to_list())
     return frame.with_columns(fold=pl.when(apart).then(pl.lit(TEST)).otherwise("fold"))
 

@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from maskwise.config import LabelSettings
+from maskwise.data.source_names import base_source, base_sources
 from maskwise.data.targets import answered_codes
 from maskwise.evaluation.metrics import (
     accuracy,
@@ -60,7 +61,7 @@ def source_scores(
         Source -> task -> figures; a task is there where a photo of the source has its label.
     """
     codes = answered_codes(frame, labels, tasks)
-    sources = frame["source"].to_numpy()
+    sources = base_sources(frame).to_numpy()
     scores: dict[str, dict[str, SourceScores]] = {}
     for source in sorted(set(sources)):
         rows = np.flatnonzero(sources == source)
@@ -120,6 +121,8 @@ def trained_beside_unseen(
         `sources`: source -> `trained_on` and the figures of each task. `gaps`: task -> the mean
         balanced accuracy of sources trained on, less that of the others; only where both exist.
     """
+    if trained_on is not None:
+        trained_on = {base_source(name) for name in trained_on}
     gaps = {}
     for task in TASKS:
         seen, unseen = (

@@ -21,8 +21,8 @@ from maskwise.data.mattes import matte_path
 from maskwise.data.sampling import Sampler
 from maskwise.data.shortcuts import ADVICE, find_shortcuts
 from maskwise.data.soft import SOFT
-from maskwise.data.source_names import check_sources
-from maskwise.data.split import COPY, NO_FOLD, PSEUDO, TEST, check_leaks
+from maskwise.data.source_names import base_sources, check_sources
+from maskwise.data.split import NO_FOLD, PSEUDO, TEST, check_leaks
 from maskwise.data.targets import (
     Ages,
     Codes,
@@ -82,8 +82,7 @@ def choose_rows(manifest: Path, settings: Settings) -> RunRows:
     frame = read_manifest(manifest, settings.labels.task_boundaries)
     left_out = settings.train.leave_out_sources
     check_sources(frame, left_out, "train.leave_out_sources")
-    copies = [name + COPY for name in left_out]
-    frame = frame.filter(~pl.col("source").is_in([*left_out, *copies]))
+    frame = frame.filter(~base_sources(frame).is_in(left_out))
     val_fold = settings.train.val_fold
     folds = set(frame["fold"].drop_nulls().unique())
     if frame["fold"].null_count():
@@ -232,8 +231,9 @@ def note_shortcuts(rows: RunRows, frames: FrameSource, observer: Observer | None
     if observer is None or not len(rows.train):
         return
 
-    def face_crops(chosen: Rows) -> NDArray[np.uint8]:
-        return next(iter(frames.batches([rows.train[chosen]])))
+    def face_crops(chosen: Rows) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        crops = next(iter(frames.batches([rows.train[chosen]])))
+        return crops[..., :3], np.ones(len(crops), dtype=np.bool_)
 
     shortcuts = find_shortcuts(rows.frame[rows.train], face_crops)
     if shortcuts:
