@@ -15,6 +15,7 @@ from conftest import TINY
 from maskwise.cli import app
 from maskwise.data.manifest import manifest_from_rows, write_manifest
 from maskwise.data.shortcuts import (
+    Crops,
     find_gaps,
     find_shortcuts,
     image_statistics,
@@ -40,15 +41,15 @@ def two_sources(second: tuple[str, ...], people: int = 60, gender: bool = False)
     return manifest_from_rows(rows)
 
 
-def crops(frame: pl.DataFrame, tint: int) -> Callable[[np.ndarray], np.ndarray]:
+def crops(frame: pl.DataFrame, tint: int) -> Callable[[np.ndarray], Crops]:
     """Return noisy crops; those of the source street are brighter by `tint`."""
 
-    def made(rows: np.ndarray) -> np.ndarray:
+    def made(rows: np.ndarray) -> Crops:
         rng = np.random.default_rng(3)
         pixels = rng.integers(60, 180, (len(rows), 24, 24, 3))
         street = (frame[rows]["source"] == "street").to_numpy()
         pixels[street] += tint
-        return pixels.clip(0, 255).astype(np.uint8)
+        return pixels.clip(0, 255).astype(np.uint8), np.ones(len(rows), bool)
 
     return made
 
@@ -137,6 +138,34 @@ def test_sources_that_differ_in_sharpness_alone_are_recognised() -> None:
     assert recognised_sources(image_statistics(sharp), ["a"] * 60, people) == {}
 
 
+def test_copies_belong_to_their_source() -> None:
+    frame = two_sources(tuple(AGES))
+    old = frame.filter((pl.col("age") == 70) & (pl.col("source") == "studio"))
+    copies = old.with_columns(photo=pl.col("photo") + "c", source=pl.lit("studio (copy)"))
+    assert find_shortcuts(pl.concat([frame, copies]), crops(frame, tint=40)) == []
+
+
+def test_photos_that_cannot_be_read_say_nothing_of_a_source() -> None:
+    frame = two_sources(("young", "middle"), people=120)
+    alike = crops(frame, tint=0)
+
+    def partly(rows: np.ndarray) -> Crops:
+        pixels, readable = alike(rows)
+        readable[(frame[rows]["source"] == "street").to_numpy().nonzero()[0][::2]] = False
+        pixels[~readable] = 127
+        return pixels, readable
+
+    assert find_shortcuts(frame, partly) == []
+
+
+def test_small_and_large_crops_have_statistics() -> None:
+    rng = np.random.default_rng(0)
+    for side in (8, 200):
+        features = image_statistics(rng.integers(0, 256, (70, side, side, 3), dtype=np.uint8))
+        assert len(features) == 70
+        assert np.isfinite(features).all()
+
+
 def test_photos_are_sampled_from_every_source() -> None:
     frame = two_sources(tuple(AGES), people=200)
     rows = sample_rows(frame)
@@ -148,7 +177,7 @@ def test_photos_are_sampled_from_every_source() -> None:
 def manifest(tmp_path: Path) -> Path:
     """A manifest of photos with a shortcut: the street's are brighter, and nobody is old there."""
     frame = two_sources(("young", "middle"), people=48)
-    pixels = crops(frame, tint=60)(np.arange(len(frame)))
+    pixels, _ = crops(frame, tint=60)(np.arange(len(frame)))
     paths = [tmp_path / f"{number:03d}.png" for number in range(len(frame))]
     for path, photo in zip(paths, pixels, strict=True):
         Image.fromarray(photo).save(path)

@@ -357,3 +357,16 @@ def test_wrong_sources_to_hold_out_are_all_named() -> None:
     assert "no photo is of the source 'three'" in message
     with pytest.raises(ManifestError, match="nothing is left to train on"):
         split_manifest(people_frame(9), held_out=["one", "two"])
+
+
+def test_what_cannot_be_scored_is_not_held_out() -> None:
+    frame = people_frame(30).with_row_index()
+    copies = pl.when(pl.col("index") == 3).then(pl.lit("one (copy)")).otherwise("source")
+    copied = frame.with_columns(source=copies).drop("index")
+    with pytest.raises(LeakError, match=r"1 photo\(s\) of these sources are copies"):
+        split_manifest(copied, held_out=["one"])
+    assert set(split_manifest(copied, held_out=["two"])["fold"]) == {"train", "val", "test"}
+    given = pl.when(pl.col("person") == "000000").then(pl.lit("pseudo"))
+    pseudo = frame.with_columns(fold=given).drop("index")
+    with pytest.raises(LeakError, match=r"3 photo\(s\)(.|\n)*labels that a model gave"):
+        split_manifest(pseudo, held_out=["two"])

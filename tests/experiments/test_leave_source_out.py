@@ -8,8 +8,9 @@ import pytest
 
 from commands import invoke, refused
 from conftest import read_rows, write_set
-from maskwise.config import Settings
-from maskwise.experiments.leave_source_out import run_settings
+from maskwise.config import CacheSettings, Settings
+from maskwise.experiments.leave_source_out import _run_folders, run_settings
+from maskwise.training.averaging import average_models
 
 
 def write_sources(folder: Path, names: tuple[str, ...] = ("one", "two"), val: int = 36) -> Path:
@@ -102,7 +103,7 @@ def test_all_wrong_sources_are_named_at_once(tmp_path: Path, tiny: list[str]) ->
 
 
 def test_classes_that_only_one_source_has_are_named(tmp_path: Path, tiny: list[str]) -> None:
-    manifest = write_sources(tmp_path / "data", ("one", "two", "three"))
+    manifest = write_sources(tmp_path / "data", ("one", "two", "three"), val=54)
     rows = read_rows(manifest)
     only = pl.col("source") == "two"
     rows = rows.with_columns(
@@ -114,10 +115,89 @@ def test_classes_that_only_one_source_has_are_named(tmp_path: Path, tiny: list[s
     words = ["train", manifest, *tiny, "--leave-source-out", "--out", tmp_path / "out"]
     message = refused(*words)
     assert "2 problem(s)" in message
-    assert "only two has mask incorrect" in message
-    assert "only three has age_group young, middle, old" in message
+    assert "only two trains mask incorrect" in message
+    assert "only three trains age_group young, middle, old" in message
     # what is not left out, or not trained, is no problem
-    invoke(*words, "--source", "one", "train.epochs=1", "train.max_photos=20")
+    assert "only two" not in refused(*words, "--source", "one", "model.tasks=[hat]")
+
+
+def with_folds(manifest: Path, **folds: str) -> None:
+    """Put all photos of some sources into one fold."""
+    rows = read_rows(manifest)
+    fold = pl.col("source").replace_strict(folds, default=pl.col("fold"), return_dtype=pl.String)
+    rows.with_columns(fold=fold).write_csv(manifest)
+
+
+def test_sources_that_cannot_be_compared_are_named_before_any_training(
+    tmp_path: Path, tiny: list[str]
+) -> None:
+    manifest = write_sources(tmp_path / "data", ("one", "two", "three"), val=54)
+    words = ["train", manifest, *tiny, "--leave-source-out", "--out", tmp_path / "out"]
+    with_folds(manifest, one="test")
+    message = refused(*words)
+    assert "no photo of one trains, so no model can be trained with it" in message
+    assert "no photo of two with a label is in the fold that is scored" in message
+    with_folds(manifest, one="train", two="val", three="train")
+    message = refused(*words)
+    assert "no photo of three with a label is in the fold that is scored" in message
+    assert "without two no photo validates" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_classes_must_be_in_training_photos(tmp_path: Path, tiny: list[str]) -> None:
+    manifest = write_sources(tmp_path / "data")
+    rows = read_rows(manifest)
+    lost = (pl.col("source") == "one") & (pl.col("fold") == "train") & (pl.col("mask") == "wear")
+    rows.with_columns(mask=pl.when(~lost).then("mask")).write_csv(manifest)
+    message = refused("train", manifest, *tiny, "--leave-source-out", "--out", tmp_path / "out")
+    assert "1 problem(s)" in message
+    assert "only two trains mask wear" in message
+
+
+def test_copies_are_no_source_of_their_own(tmp_path: Path, tiny: list[str]) -> None:
+    manifest = write_sources(tmp_path / "data")
+    rows = read_rows(manifest)
+    copied = pl.when(pl.col("source") == "two").then(pl.lit("one (copy)")).otherwise("source")
+    rows.with_columns(source=copied).write_csv(manifest)
+    message = refused("train", manifest, *tiny, "--leave-source-out", "--out", tmp_path / "out")
+    assert "has one source, one" in message
+
+
+def test_weights_that_have_seen_a_source_are_refused(tmp_path: Path, tiny: list[str]) -> None:
+    manifest, run = write_sources(tmp_path / "data"), tmp_path / "run"
+    invoke("train", manifest, *tiny, "train.epochs=1", "train.leave_out_sources=one", "--out", run)
+    begun = [f"model.pretrained={run}", "--leave-source-out", "--out", tmp_path / "out"]
+    words = ["train", manifest, *[word for word in tiny if "pretrained" not in word], *begun]
+    message = refused(*words)
+    assert "1 problem(s)" in message
+    assert "the pretrained weights, or the teacher, were trained on two" in message
+    # a model knows what its weights have seen, and evaluate says so
+    more = tmp_path / "more"
+    invoke("train", manifest, *words[2:-3], "train.epochs=1", "train.leave_out_sources=[two]",
+           "--out", more)  # fmt: skip
+    found = invoke("evaluate", more, manifest, "--set", tiny[-1])["by_source"]
+    assert [own["trained_on"] for own in found["sources"].values()] == [True, True]
+    data = json.loads((more / "best" / "model.json").read_text())["data"]
+    assert (data["sources"], data["seen_sources"]) == (["one"], ["one", "two"])
+    mean = tmp_path / "mean"
+    cache = CacheSettings(folder=tmp_path / "cache", workers=0)
+    average_models([run, more], manifest, mean, "uniform", cache, "cpu")
+    data = json.loads((mean / "model.json").read_text())["data"]
+    assert data["sources"] == data["seen_sources"] == ["one", "two"]
+
+
+def test_folders_of_other_experiments_are_refused(tmp_path: Path, tiny: list[str]) -> None:
+    manifest, out = write_sources(tmp_path / "data"), tmp_path / "out"
+    invoke("train", manifest, *tiny, "train.epochs=1", "--folds", 2, "--out", out)
+    message = refused("train", manifest, *tiny, "--leave-source-out", "--resume", "--out", out)
+    assert "holds a cross-validation; name another folder" in message
+
+
+def test_folders_of_sources_differ() -> None:
+    folders = _run_folders(Path("out"), ["a b", "a_b", "c/d"])
+    assert [path.name for path in folders.values()] == [
+        "all", "without-a_b", "without-a_b-1", "without-c_d"
+    ]  # fmt: skip
 
 
 def test_settings_of_a_run_leave_the_source_out(tmp_path: Path, tiny: list[str]) -> None:

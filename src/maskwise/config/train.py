@@ -18,6 +18,12 @@ def _number_as_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _names(value: object) -> object:
+    """One name stands for a list of it; YAML reads some names as numbers."""
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return [_number_as_text(one) for one in values]
+
+
 def _no_as_text(value: object) -> object:
     """YAML reads a bare no as false."""
     return "no" if value is False else value
@@ -54,7 +60,7 @@ class TrainSettings(Section):
     """Times that photos of a label stand in an epoch: {old: 3}; of several labels, the most."""
     repeat_sources: dict[str, Annotated[int, Field(ge=1, le=100)]] = Field(default_factory=dict)
     """Likewise of photos of a set, by the manifest's source: {mask_photos: 4}."""
-    leave_out_sources: tuple[str, ...] = ()
+    leave_out_sources: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()
     """Sources of the manifest whose photos neither train nor validate, such as [fairface]."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """Decay of the running mean of the weights, warmed up; 0 is off."""

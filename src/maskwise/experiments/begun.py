@@ -18,9 +18,15 @@ MANIFEST: Final = "manifest.csv"
 _ORIGIN: Final = "origin.json"
 
 
+def is_begun(out: Path) -> bool:
+    """Return whether an experiment was begun in a folder."""
+    return (out / _ORIGIN).is_file()
+
+
 def begin_experiment(
     out: Path,
     what: str,
+    instead: str,
     origin: Mapping[str, Any],
     make_manifest: Callable[[], pl.DataFrame],
     settings: Settings,
@@ -31,6 +37,7 @@ def begin_experiment(
     Args:
         out: The folder of the experiment.
         what: What it is, for messages: 'cross-validation'.
+        instead: How several processes train one of its runs, for a message.
         origin: Values that decide it, such as the manifest's digest.
         make_manifest: Makes the manifest of all its runs; called once.
         settings: The settings of its runs.
@@ -41,7 +48,8 @@ def begin_experiment(
         SettingsError: It was begun with another origin; or several processes would run it.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise SettingsError("several processes train one fold at a time: --fold 0, then --fold 1")
+        raise SettingsError(f"several processes train one run at a time, not a {what}: {instead}")
+    origin = {"experiment": what, **origin}
     noted = out / _ORIGIN
     if not noted.is_file():
         killed = {"settings.yaml", MANIFEST} if resume else set()
@@ -55,7 +63,9 @@ def begin_experiment(
     if not resume:
         raise RunError(f"{out} holds a {what}; add --resume, or name another folder")
     try:
-        found = json.loads(noted.read_text(encoding="utf-8"))
+        found = {"experiment": "cross-validation"} | json.loads(noted.read_text(encoding="utf-8"))
+        if found["experiment"] != what:
+            raise RunError(f"{out} holds a {found['experiment']}; name another folder")
         old = {name: found[name] for name in origin}
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{noted} is damaged: {error}") from error

@@ -131,7 +131,8 @@ def _begin(source: Path, out: Path, folds: int, settings: Settings, resume: bool
     digest = hashlib.sha256(frame.write_csv().encode()).hexdigest()
     origin = {"manifest": digest, "folds": folds}
     split = partial(fold_manifest, frame, folds, settings)
-    begin_experiment(out, "cross-validation", origin, split, settings, resume)
+    instead = "--fold 0, then --fold 1"
+    begin_experiment(out, "cross-validation", instead, origin, split, settings, resume)
 
 
 def fold_manifest(frame: pl.DataFrame, folds: int, settings: Settings) -> pl.DataFrame:

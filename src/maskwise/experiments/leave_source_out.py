@@ -14,9 +14,8 @@ in val where there is no test. So their difference, the gap, is what the source 
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -27,17 +26,18 @@ from maskwise.config import Settings
 from maskwise.data.duplicates import find_twins, fingerprint_photos
 from maskwise.data.inputs import labelled_manifest
 from maskwise.data.manifest import read_manifest
-from maskwise.data.source_names import check_sources
-from maskwise.data.split import PSEUDO, TEST, split_manifest
+from maskwise.data.source_names import base_source, base_sources, check_sources
+from maskwise.data.split import NO_FOLD, TEST, split_manifest
 from maskwise.data.targets import answered_codes, training_codes
 from maskwise.errors import ManifestError, SettingsError, listed
 from maskwise.evaluation.evaluate import answer_rows
 from maskwise.evaluation.sources import SourceScores, source_scores
-from maskwise.experiments.begun import MANIFEST, begin_experiment
+from maskwise.experiments.begun import MANIFEST, begin_experiment, is_begun
 from maskwise.experiments.folds import schedule_problems
 from maskwise.labels import TASKS, UNKNOWN
 from maskwise.models.ensemble import load_classifier
 from maskwise.storage import write_json
+from maskwise.training.lineage import seen_sources
 from maskwise.training.observer import Observer
 from maskwise.training.run import train
 
@@ -93,8 +93,9 @@ def leave_source_out(
         observer: Receives the progress of the runs.
 
     Raises:
-        ManifestError: There are fewer than two sources, a name is unknown, or only one source has
-            a class, so that a model without it cannot learn it.
+        ManifestError: There are fewer than two sources, a name is unknown, a source has no photo to
+            train or to score, or only one source has a class, so that a model without it cannot
+            learn it; all problems at once.
         SettingsError: Settings that cannot work together, or differ from those it was begun with.
         RunError: The folder holds other things.
     """
@@ -102,14 +103,20 @@ def leave_source_out(
         raise SettingsError("\n".join(problems))
     frame = labelled_manifest(source, settings.labels.task_boundaries)
     chosen = _chosen_sources(frame, names, settings, source)
-    origin = {
-        "manifest": hashlib.sha256(frame.write_csv().encode()).hexdigest(),
-        "sources": chosen,
-        "experiment": "leave-source-out",
-    }
-    split = partial(_with_folds, frame, settings)
-    begin_experiment(out, "cross-validation by source", origin, split, settings, resume)
     folders = _run_folders(out, chosen)
+    digest = hashlib.sha256(frame.write_csv().encode()).hexdigest()
+    if not is_begun(out):
+        frame = _with_folds(frame, settings)
+        _check_runs(frame, chosen, settings, source)
+    begin_experiment(
+        out,
+        "cross-validation by source",
+        "train.leave_out_sources=[SOURCE]",
+        {"manifest": digest, "sources": chosen},
+        lambda: frame,
+        settings,
+        resume,
+    )
     for number, (name, folder) in enumerate(folders.items(), start=1):
         said = f"without {name}" if name else "on every source"
         observer.noted(f"run {number} of {len(folders)}: {said}")
@@ -122,9 +129,17 @@ def leave_source_out(
 def _chosen_sources(
     frame: pl.DataFrame, names: Sequence[str], settings: Settings, where: Path
 ) -> list[str]:
-    """Return the sources to leave out, checked."""
+    """Return the sources to leave out: those named, or all that have a label.
+
+    Raises:
+        ManifestError: A name is unknown, or there are fewer than two sources.
+    """
+    given = set(settings.train.leave_out_sources)
+    check_sources(frame, sorted(given), "train.leave_out_sources")
+    frame = frame.filter(~base_sources(frame).is_in(list(given)))
     check_sources(frame, names, "--source")
-    known = sorted(frame["source"].unique())
+    sources = base_sources(frame).to_numpy()
+    known = sorted(set(sources))
     if len(known) < 2:
         raise ManifestError(
             f"{where} has one source, {', '.join(known)}: to leave one out takes two or more; join "
@@ -132,29 +147,58 @@ def _chosen_sources(
         )
     codes = answered_codes(frame, settings.labels, settings.model.tasks)
     labelled = np.logical_or.reduce([codes[task] != UNKNOWN for task in settings.trained_tasks])
-    sources = frame["source"].to_numpy()
-    chosen = list(names) or [name for name in known if labelled[sources == name].any()]
-    problems = list(_lost_classes(frame, chosen, settings))
+    return sorted(set(names)) or [name for name in known if labelled[sources == name].any()]
+
+
+def _check_runs(frame: pl.DataFrame, names: Sequence[str], settings: Settings, where: Path) -> None:
+    """Check that every run can be trained, and every source be compared, before any begins.
+
+    Raises:
+        ManifestError: Not so; all problems at once.
+    """
+    left_out = base_sources(frame).is_in(list(settings.train.leave_out_sources))
+    frame = frame.filter(~left_out)
+    sources = base_sources(frame).to_numpy()
+    folds = frame["fold"].to_numpy()
+    scored = folds == _scored_fold(frame, settings)
+    validates = folds == settings.train.val_fold
+    trains = ~validates & (folds != TEST)
+    codes = training_codes(frame, settings.labels)
+    truth = answered_codes(frame, settings.labels, settings.trained_tasks)
+    seen = _seen_before(settings)
+    problems = []
+    for name in names:
+        own = sources == name
+        if not (own & trains).any():
+            problems.append(f"no photo of {name} trains, so no model can be trained with it")
+        if not any((truth[task][own & scored] != UNKNOWN).any() for task in truth):
+            problems.append(f"no photo of {name} with a label is in the fold that is scored")
+        if not (~own & trains).any():
+            problems.append(f"without {name} no photo trains")
+        if settings.train.val_fold != NO_FOLD and not (~own & validates).any():
+            problems.append(f"without {name} no photo validates")
+        if name in seen:
+            problems.append(f"the pretrained weights, or the teacher, were trained on {name}")
+        for task in settings.trained_tasks:
+            asked, left = set(truth[task][own & scored]), set(codes[task][~own & trains])
+            lost = [TASKS[task][code] for code in sorted(asked - left - {UNKNOWN})]
+            if lost:
+                problems.append(f"only {name} trains {task} {', '.join(lost)}")
     if problems:
         raise ManifestError(
-            f"{where}: {len(problems)} problem(s): a model cannot learn a class that only the "
-            "source left out has; name other sources to leave out (--source), or train other "
-            f"tasks (model.tasks):\n{listed(problems)}"
+            f"{where}: {len(problems)} problem(s); leave out other sources (--source), train other "
+            f"tasks (model.tasks), or split people again (maskwise data split):\n{listed(problems)}"
         )
-    return chosen
 
 
-def _lost_classes(frame: pl.DataFrame, names: Sequence[str], settings: Settings) -> Iterator[str]:
-    """Yield the classes that no source but one has, of tasks on which that source is scored."""
-    codes = training_codes(frame, settings.labels)
-    sources = frame["source"].to_numpy()
-    for name in names:
-        inside = sources == name
-        for task in settings.trained_tasks:
-            within, outside = set(codes[task][inside]), set(codes[task][~inside])
-            lost = [TASKS[task][code] for code in sorted(within - outside - {UNKNOWN})]
-            if lost:
-                yield f"only {name} has {task} {', '.join(lost)}"
+def _scored_fold(frame: pl.DataFrame, settings: Settings) -> str:
+    """Return the fold whose photos are compared: test where there is one."""
+    return TEST if TEST in set(frame["fold"]) else settings.train.val_fold
+
+
+def _seen_before(settings: Settings) -> frozenset[str]:
+    """Return the sources behind pretrained weights and teacher, as far as they are known."""
+    return frozenset(map(base_source, seen_sources([], settings) or ()))
 
 
 def _with_folds(frame: pl.DataFrame, settings: Settings) -> pl.DataFrame:
@@ -175,15 +219,12 @@ def _with_folds(frame: pl.DataFrame, settings: Settings) -> pl.DataFrame:
 
 
 def _run_folders(out: Path, names: Sequence[str]) -> dict[str, Path]:
-    """Return source -> the folder of the run without it; '' is the run on every source.
-
-    Raises:
-        SettingsError: Two sources would have one folder.
-    """
+    """Return source -> the folder of the run without it; '' is the run on every source."""
     folders = {"": out / _ALL}
-    folders |= {name: out / f"without-{_NOT_IN_NAMES.sub('_', name)}" for name in names}
-    if len(set(folders.values())) < len(folders):
-        raise SettingsError("two sources differ in signs only that a folder's name cannot have")
+    for number, name in enumerate(names):
+        plain = f"without-{_NOT_IN_NAMES.sub('_', name)}"
+        taken = out / plain in folders.values()
+        folders[name] = out / (f"{plain}-{number}" if taken else plain)
     return folders
 
 
@@ -200,15 +241,14 @@ def _compare(
     out: Path, folders: dict[str, Path], settings: Settings, observer: Observer
 ) -> SourcesSummary:
     frame = read_manifest(out / MANIFEST, settings.labels.task_boundaries)
-    folds = set(frame["fold"].unique()) - {PSEUDO}
-    fold = TEST if TEST in folds else settings.train.val_fold
-    scored = frame.filter(pl.col("fold") == fold)
+    fold = _scored_fold(frame, settings)
     names = [name for name in folders if name]
-    with_all = _predicted(scored.filter(pl.col("source").is_in(names)), folders[""], settings)
+    scored = frame.filter((pl.col("fold") == fold) & base_sources(frame).is_in(names))
+    with_all = _predicted(scored, folders[""], settings)
     gaps = []
     for name in names:
         observer.noted(f"predicting {name} without it")
-        alone = _predicted(scored.filter(pl.col("source") == name), folders[name], settings)
+        alone = _predicted(scored.filter(base_sources(scored) == name), folders[name], settings)
         for task, figures in alone.get(name, {}).items():
             seen = with_all[name][task]
             gap = seen.balanced_accuracy - figures.balanced_accuracy
@@ -225,8 +265,6 @@ def _predicted(
     frame: pl.DataFrame, run: Path, settings: Settings
 ) -> dict[str, dict[str, SourceScores]]:
     """Return the figures of a run's last epoch on some rows, by source."""
-    if frame.is_empty():
-        return {}
     model = load_classifier(run / "last", partly=True)
     answered = answer_rows(model, frame, settings.cache, settings.train.device)
     return source_scores(frame, settings.labels, answered.probabilities, settings.trained_tasks)

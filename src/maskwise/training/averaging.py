@@ -23,6 +23,7 @@ from maskwise.models.averaging import estimate_statistics, mean_weights
 from maskwise.models.bundle import WEIGHTS, ModelInfo, load_bundle, save_bundle
 from maskwise.models.inference import answer_frames, choose_device
 from maskwise.models.network import Network
+from maskwise.training.lineage import joined, model_sources
 from maskwise.transforms.augment.augment import Augment
 from maskwise.transforms.augment.draws import draw
 from maskwise.transforms.network_input import network_input
@@ -133,7 +134,14 @@ def average_models(
         used = _greedy(scratch, weights, scores, photos)
     figures = _scored(scratch, [weights[name] for name in used], photos)
     origin = f"mean of {len(used)} models"
-    _save(out, scratch, info, figures, origin)
+    seen = joined(model_sources(path) for path in paths)
+    sources = {name for _, one in models for name in one.data.get("sources", [])}
+    data = {
+        **info.data,
+        "sources": sorted(sources),
+        "seen_sources": None if seen is None else sorted(seen),
+    }
+    _save(out, scratch, info.model_copy(update={"data": data}), figures, origin)
     return Averaged(str(out), scores, used, figures)
 
 

@@ -54,8 +54,13 @@ class RunRows:
             "train_people": self.frame[self.train]["person"].n_unique(),
             "val_photos": len(self.val),
             "val_people": self.frame[self.val]["person"].n_unique(),
-            "sources": sorted(self.frame[self.train]["source"].unique()),
+            "sources": self.sources,
         }
+
+    @property
+    def sources(self) -> list[str]:
+        """The sources of the training photos."""
+        return sorted(self.frame[self.train]["source"].unique())
 
     def epoch_photos(self, settings: Settings) -> int:
         """Return how many photos an epoch holds."""

@@ -15,6 +15,7 @@ from maskwise.models.views import movable_changes
 from maskwise.storage import write_text
 from maskwise.training.averaging import Photos, average_epochs
 from maskwise.training.folder import run_folder
+from maskwise.training.lineage import Sources, seen_sources
 from maskwise.training.loop import Trainer
 from maskwise.training.memory import peak_memory_gb
 from maskwise.training.observer import Observer
@@ -96,7 +97,7 @@ def _train_network(
         preprocess=preprocess,
         mean_ages=rows.mean_ages(settings),
         pretrained=origin,
-        data=rows.summary(),
+        data={**rows.summary(), "seen_sources": _listed(seen_sources(rows.sources, settings))},
         val_fold=settings.train.val_fold,
         augment=movable_changes(settings.augment),
     )
@@ -118,6 +119,10 @@ def _train_network(
         done.history[done.best_epoch - 1],
         round(peak_memory_gb(accelerator.device), 2),
     )
+
+
+def _listed(sources: Sources) -> list[str] | None:
+    return None if sources is None else sorted(sources)
 
 
 def _train_tasks(

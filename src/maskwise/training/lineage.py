@@ -1,0 +1,69 @@
+"""The sources that a model has seen, also through its pretrained weights and its teacher."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from maskwise.config import Settings
+from maskwise.errors import RunError
+from maskwise.models.bundle import find_bundle, read_info
+from maskwise.models.ensemble import is_ensemble, read_ensemble
+from maskwise.models.onnx_classifier import OnnxClassifier
+
+Sources = frozenset[str] | None
+"""Names of sources; None where they are not known."""
+
+
+def seen_sources(own: Iterable[str], settings: Settings) -> Sources:
+    """Return the sources that a run sees: its own, and those behind its weights and its teacher.
+
+    Weights that are no model of Maskwise (from timm, a package or a file of weights) have no
+    sources. Those of a teacher's table of probabilities are not known.
+
+    Args:
+        own: The sources of the training photos.
+        settings: The settings of the run.
+    """
+    return joined([frozenset(own), _pretrained(settings), _teacher(settings)])
+
+
+def joined(parts: Iterable[Sources]) -> Sources:
+    """Return the union of sources; None if one part is not known."""
+    names: set[str] = set()
+    for part in parts:
+        if part is None:
+            return None
+        names |= part
+    return frozenset(names)
+
+
+def model_sources(path: Path) -> Sources:
+    """Return the sources that a run folder, a model folder, an ensemble or an ONNX file has seen.
+
+    Raises:
+        RunError: There is no model, or it is damaged.
+    """
+    if path.suffix == ".onnx":
+        return OnnxClassifier.load(path).trained_on
+    if is_ensemble(path):
+        count = len(read_ensemble(path).members)
+        return joined(model_sources(path / "members" / str(number)) for number in range(count))
+    data = read_info(find_bundle(path)).data
+    found = data.get("seen_sources", data.get("sources"))
+    return None if found is None else frozenset(map(str, found))
+
+
+def _pretrained(settings: Settings) -> Sources:
+    path = Path(settings.model.pretrained).expanduser()
+    if settings.model.pretrained in ("none", "auto", "hub") or not path.is_dir():
+        return frozenset()
+    try:
+        return model_sources(path)
+    except RunError:  # a folder of weights without a model
+        return frozenset()
+
+
+def _teacher(settings: Settings) -> Sources:
+    if not settings.distill.teacher:
+        return frozenset()
+    path = Path(settings.distill.teacher).expanduser()
+    return None if path.suffix == ".csv" else model_sources(path)
