@@ -39,6 +39,7 @@ from maskwise.data.options import ImportOptions
 from maskwise.data.sources import import_source
 from maskwise.data.split import join_people
 from maskwise.data.workers import map_in_order
+from maskwise.errors import ManifestError, MaskwiseError
 from maskwise.labels import TASKS, age_group_of, encode_class
 from maskwise.storage import write_csv, write_json
 from maskwise.transforms.decode import decode_photo
@@ -101,6 +102,12 @@ def choose_people(frame: pl.DataFrame, count: int, seed: int) -> list[Person]:
         key: frame.filter(pl.col("gender") == key[0], pl.col("age_group") == key[1])
         for key in share
     }
+    empty = [f"{gender} {group}" for (gender, group), cell in cells.items() if cell.is_empty()]
+    if empty:
+        raise ManifestError(
+            f"nobody is {', nobody '.join(empty)}: the twin needs people of 18 and over, with ages "
+            "in years, of every gender and age group"
+        )
     total = min(count, *(int(len(cells[key]) / part) for key, part in share.items()))
     drawn: list[tuple[bytes, Person]] = []
     for key, part in share.items():
@@ -271,7 +278,10 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=core_count())
     options = parser.parse_args(words)
-    numbers = build(options.data, options.out, options.people, options.seed, options.workers)
+    try:
+        numbers = build(options.data, options.out, options.people, options.seed, options.workers)
+    except MaskwiseError as error:
+        parser.error(str(error))
     print("| | people | photos | " + " | ".join(list(numbers["train"])[2:]) + " |")
     print("|" + "---|" * (1 + len(numbers["train"])))
     for name in ("train", "eval"):

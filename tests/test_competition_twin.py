@@ -10,6 +10,7 @@ from benchmarks import competition_twin as twin
 
 from maskwise.data.options import ImportOptions
 from maskwise.data.sources import detect_layout, import_source
+from maskwise.errors import ManifestError
 from maskwise.transforms.decode import decode_photo
 from people import person, saved
 
@@ -64,7 +65,20 @@ def test_ages_are_those_of_the_competition(built: Path) -> None:
     assert set(table["age"]) == set(train["age"].unique())
 
 
-def test_nobody_trains_and_evaluates(data: Path, built: Path) -> None:
+def test_nobody_trains_and_evaluates(built: Path) -> None:
+    train, evaluation = train_and_eval(built)
+    faces = [
+        {decode_photo(photo).resize((24, 32)).tobytes() for photo in frame.filter(bare)["photo"]}
+        for frame in (train, evaluation)
+        for bare in [pl.col("mask") == "not_wear"]
+    ]
+    assert faces[0]
+    assert faces[1]
+    assert not faces[0] & faces[1]
+    assert len(faces[0] | faces[1]) == 10  # each person once
+
+
+def test_people_follow_from_the_seed(data: Path) -> None:
     people = twin.choose_people(twin.adults(data), 10, seed=0)
     assert len({one.photo for one in people}) == len(people) == 10
     # the photo that stands there twice is one person
@@ -72,6 +86,16 @@ def test_nobody_trains_and_evaluates(data: Path, built: Path) -> None:
     assert {one.evaluates for one in people} == {True, False}
     assert twin.choose_people(twin.adults(data), 10, seed=0) == people
     assert twin.choose_people(twin.adults(data), 10, seed=1) != people
+
+
+def test_sets_without_a_group_are_refused(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = twin.adults(data)
+    with pytest.raises(ManifestError, match="nobody is male old, nobody female old: the"):
+        twin.choose_people(frame.filter(pl.col("age") < 60), 10, seed=0)
+    with pytest.raises(SystemExit) as raised:
+        twin.main([str(data / "missing"), "--out", str(data / "out")])
+    assert raised.value.code == 2
+    assert "no folder or file" in capsys.readouterr().err
 
 
 def test_proportions_hold_as_far_as_people_suffice() -> None:

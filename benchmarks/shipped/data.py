@@ -8,6 +8,7 @@ from typing import Final
 import polars as pl
 
 from benchmarks.commands import maskwise
+from maskwise.storage import replacing
 
 REAL: Final = "mask_photos"
 RARE: Final = "mask_photos_incorrect"
@@ -73,8 +74,9 @@ def make_manifests(data: Path, out: Path) -> tuple[Path, Path]:
     ]
     joined = join(people, rendered)
     tested = pl.col("fold") == "test"
-    joined.filter(tested).write_csv(test)
-    joined.filter(~tested).write_csv(train)
+    for path, rows in ((test, joined.filter(tested)), (train, joined.filter(~tested))):
+        with replacing(path) as temporary:
+            rows.write_csv(temporary)
     return train, test
 
 
@@ -122,7 +124,9 @@ def join(people: Path, rendered: list[Path]) -> pl.DataFrame:
     made = made.with_columns(fold=pl.col("person").replace_strict(folds))
     test = pl.col("fold") == "test"
     made = made.filter(~test | (pl.col("mask") != "not_wear"))
-    doubled = pl.col("person").is_in(made["person"].unique().to_list()) & ~test
+    lists = [pl.read_csv(path.with_name("drawn.csv"), infer_schema=False) for path in rendered]
+    originals = {photo for drawn in lists for photo in drawn["from"]}
+    doubled = pl.col("photo").is_in(list(originals)) & ~test
     joined = pl.concat([made, frame.filter(~doubled)])
     rare = (pl.col("source") == REAL) & (pl.col("mask") == "incorrect") & ~test
     return joined.with_columns(
