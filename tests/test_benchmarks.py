@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from benchmarks import drawn_masks
+from benchmarks import drawn_masks, int8_agreement
 from benchmarks.shipped import figures as shipped
 from rich.console import Console
 
 from conftest import TINY
 from maskwise.data.manifest import read_manifest
+from maskwise.models.loading import SHIPPED
 from maskwise.settings import load_settings
 from maskwise.training.display import TrainingDisplay
 from maskwise.training.run import train
@@ -104,3 +105,17 @@ def test_figures_of_the_shipped_model_are_those_of_a_worked_case(
         "| mask_photos and worn_wrong | 2 | mask | 0.500 | 0.500 | wear 1.000, incorrect 0.000 |"
         in table
     )
+
+
+def test_the_bundled_file_predicts_as_exact_arithmetic(
+    make_set: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    manifest = make_set(tmp_path / "set", train=6, val=2)
+    int8_agreement.main([str(SHIPPED), str(manifest), "--photos", "5"])
+    told = capsys.readouterr().out
+    assert "5 photos; weights of 7 bits" in told
+    assert told.count(": 1.0000 as exact arithmetic") == 3
