@@ -194,6 +194,22 @@ def test_who_is_taught_is_not_among_whom_the_heads_learn_from(
     assert len(learnt) == 9
 
 
+def test_a_file_of_the_model_is_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[list[str]] = []
+    read: list[tuple[Path, ...]] = []
+    manifests = (tmp_path / "train.csv", tmp_path / "test.csv")
+    monkeypatch.setattr(script, "maskwise", lambda *words: ran.append([*map(str, words)]))
+    monkeypatch.setattr(script, "make_manifests", lambda *_: manifests)
+    monkeypatch.setattr(script, "make_file_weights", lambda *given: read.append(given))
+    monkeypatch.setattr(script, "figures", lambda *_: {})
+    script.main(["data", "begin.onnx", "--out", str(tmp_path)])
+    assert read == [(manifests[0], tmp_path / "packaged", Path("begin.onnx"))]
+    assert [words[0] for words in ran] == ["train", "decide", "export", "evaluate"]
+    assert f"model.pretrained={tmp_path / 'packaged'}" in ran[0]
+    assert "model.pretrained_heads=true" in ran[0]
+    assert [word for word in ran[0] if "epoch_photos" in word][-1] == "train.epoch_photos=40000"
+
+
 def test_two_trainings_make_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[list[str]] = []
     monkeypatch.setattr(script, "maskwise", lambda *words: ran.append([*map(str, words)]))

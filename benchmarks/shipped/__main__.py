@@ -1,16 +1,20 @@
 r"""Makes the bundled model, from photos to the file in the package, with its figures.
 
+    git show 7ee4ea8:src/maskwise/models/shipped/maskwise.onnx > begin.onnx
+    python -m benchmarks.shipped ../shared/data begin.onnx --out runs/shipped
     python -m benchmarks.shipped ../shared/data package/models/faceres-deep.json \
-        --out runs/shipped [--without all_age_faces] [KEY=VALUE ...]
+        --out runs/faceres [--without all_age_faces] [KEY=VALUE ...]
 
-The folder holds the sources of `data.py`; the second file is what pretrained weights are made of
-(`face_weights.py` says how to get it). Masks are rendered on some of the bare faces. People are
-split, near-duplicates together, over all sources at once: a tenth is the test set and is seen by
-nothing else; a twenty-fifth of the others validates and calibrates. A stopped run goes on when the
-command is given again. KEY=VALUE are settings of both trainings, beside those of `recipe.yaml`.
+The folder holds the sources of `data.py`; the second file is what training begins with. Masks are
+rendered on some of the bare faces. People are split, near-duplicates together, over all sources at
+once: a tenth is the test set and takes no part here; a twenty-fifth of the others validates and
+calibrates. A stopped run goes on when the command is given again. KEY=VALUE are settings of every
+training, beside those of `recipe.yaml`.
 
-The network is trained at 112 pixels, where a photo costs half, and then shorter at 160. `--without`
-leaves a source out of training, calibration and quantization; its test people then show what the
+Training begins with an int8 file of the bundled model and takes 40,000 photos of 160 pixels
+(`file_weights.py`); people of the test set may have trained that file. Or it begins with a network
+that knows faces, but not these people (`face_weights.py` says how to get it), and takes two epochs
+at 112 pixels, where a photo costs half, and then 60,000 photos at 160. `--without` leaves a source out of training, calibration and quantization; its test people then show what the
 model is worth on photos of a source that it never saw. (`face_weights.py` takes statistics of batch
 norms from some faces of UTKFace; they leave what the network computes as it is.)
 """
@@ -26,6 +30,7 @@ from benchmarks.commands import maskwise
 from benchmarks.shipped.data import RARE, REAL, make_manifests
 from benchmarks.shipped.face_weights import make_face_weights
 from benchmarks.shipped.figures import figures, print_figures
+from benchmarks.shipped.file_weights import WEIGHTS, make_file_weights
 from maskwise.storage import replacing, write_json
 
 RECIPE: Final = Path(__file__).with_name("recipe.yaml")
@@ -41,6 +46,10 @@ LARGE: Final = (
 )  # fmt: skip
 
 
+ON: Final = ("train.epoch_photos=40000", "optim.lr=1e-3", "train.ema=0.99")
+"""What differs where a network is trained on that knows the tasks."""
+
+
 def train(manifest: Path, run: Path, pretrained: Path, settings: Sequence[str]) -> None:
     """Train by the recipe from some weights, or go on with it."""
     begun = ["--resume"] if (run / "settings.yaml").exists() else []
@@ -49,15 +58,21 @@ def train(manifest: Path, run: Path, pretrained: Path, settings: Sequence[str]) 
 
 
 def make_network(options: argparse.Namespace, manifest: Path, out: Path) -> Path:
-    """Train from the weights of a network that has seen faces; return the model's folder."""
+    """Train from the file that is named; return the model's folder."""
+    more = [*leave_out(options.without), *options.settings]
+    large = out / "large"
+    if options.begin.suffix == ".onnx":
+        packaged = options.out / "packaged"
+        if not (packaged / WEIGHTS).exists():
+            make_file_weights(manifest, packaged, options.begin)
+        train(manifest, large, packaged, [*LARGE, *ON, *more])
+        return large / "last"
     faces = options.out / "faces.safetensors"
     if not faces.exists():
-        make_face_weights(options.graph, options.data / FACES, faces)
-    left_out = leave_out(options.without)
-    train(manifest, out / "small", faces, [*SMALL, *left_out, *options.settings])
-    small = out / "small" / "last"
-    train(manifest, out / "large", small, [*LARGE, *left_out, *options.settings])
-    return out / "large" / "last"
+        make_face_weights(options.begin, options.data / FACES, faces)
+    train(manifest, out / "small", faces, [*SMALL, *more])
+    train(manifest, large, out / "small" / "last", [*LARGE, *more])
+    return large / "last"
 
 
 def leave_out(source: str | None) -> list[str]:
@@ -96,7 +111,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """Make the model, or go on with it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("data", type=Path)
-    parser.add_argument("graph", type=Path)
+    parser.add_argument("begin", type=Path)
     parser.add_argument("--out", type=Path, default=Path("runs/shipped"))
     parser.add_argument("--without", metavar="SOURCE")
     parser.add_argument("settings", nargs="*")

@@ -1,6 +1,6 @@
-"""Turns the int8 file in the package back into first weights, to train on from.
+"""Turns an int8 file of the bundled model back into pretrained weights, to train on from.
 
-    python -m benchmarks.shipped.file_weights MANIFEST --out packaged
+    python -m benchmarks.shipped.file_weights MANIFEST --out packaged [--file maskwise.onnx]
 
 writes `packaged/model.safetensors`, which `model.pretrained=packaged model.pretrained_heads=true`
 begins with. Weights stand in the file by layer and channel in int8, with the batch norms within;
@@ -91,12 +91,12 @@ def training_faces(manifest: Path, classifier: OnnxClassifier) -> torch.Tensor:
     return network_input(to_planes(middle(pixels, preprocess.spare)), preprocess)
 
 
-def make_file_weights(manifest: Path, out: Path) -> None:
-    """Write a folder with the weights of the file in the package."""
-    convolutions, heads = read_weights(onnx.load(SHIPPED))
+def make_file_weights(manifest: Path, out: Path, file: Path = SHIPPED) -> None:
+    """Write a folder with the weights of an int8 file: of the one in the package, or another."""
+    convolutions, heads = read_weights(onnx.load(file))
     network: Any = timm.create_model(BACKBONE, num_classes=0)
     load_convolutions(network, convolutions)
-    give_statistics(network, training_faces(manifest, OnnxClassifier.load(SHIPPED)))
+    give_statistics(network, training_faces(manifest, OnnxClassifier.load(file)))
     weights = {f"backbone.{name}": value for name, value in network.state_dict().items()}
     weights |= {name: torch.from_numpy(values.copy()) for name, values in heads.items()}
     out.mkdir(parents=True, exist_ok=True)
@@ -109,8 +109,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--file", type=Path, default=SHIPPED)
     options = parser.parse_args()
-    make_file_weights(options.manifest, options.out)
+    make_file_weights(options.manifest, options.out, options.file)
 
 
 if __name__ == "__main__":
