@@ -14,9 +14,11 @@ training, beside those of `recipe.yaml`.
 Training begins with an int8 file of the bundled model and takes 40,000 photos of 160 pixels
 (`file_weights.py`); people of the test set may have trained that file. Or it begins with a network
 that knows faces, but not these people (`face_weights.py` says how to get it), and takes two epochs
-at 112 pixels, where a photo costs half, and then 60,000 photos at 160. `--without` leaves a source out of training, calibration and quantization; its test people then show what the
-model is worth on photos of a source that it never saw. (`face_weights.py` takes statistics of batch
-norms from some faces of UTKFace; they leave what the network computes as it is.)
+at 112 pixels, where a photo costs half, and then 60,000 photos at 160.
+
+`--without` leaves a source out of training, calibration and quantization; its test people then show
+what the model is worth on photos of a source that it never saw. (`face_weights.py` takes statistics
+of batch norms from some faces of UTKFace; they leave what the network computes as it is.)
 """
 
 import argparse
