@@ -34,8 +34,8 @@ SMALL = (
 def data(tmp_path: Path) -> Path:
     """Drawn people in the folders that the script expects."""
     data = tmp_path / "photos"
-    for number in range(12):
-        age, gender = 22 + 4 * number, ("male", "female")[number % 2]
+    for number in range(16):
+        age, gender = 22 + 3 * number, ("male", "female")[number % 2]
         name = f"{age}_{number % 2}_2_20170112{number:09d}.jpg.chip.jpg"
         saved(person(number), data / "utkface" / name)
         saved(person(200 + number), data / "all_age_faces" / f"{number}_{gender}_Asian_{age}.jpg")
@@ -50,9 +50,9 @@ def data(tmp_path: Path) -> Path:
         masked = person(500 + number, MaskState(worn))
         saved(masked, data / "gender_masks" / f"{gender}_{worn}" / f"{number}.jpg")
         saved(person(600 + number, MaskState.INCORRECT), data / "worn_wrong" / f"k{number}.jpg")
-    genders = "".join(f"{number:05d},{('male', 'unclear')[number % 2]},\n" for number in range(11))
+    genders = "".join(f"{number:05d},{('male', 'unclear')[number % 2]},\n" for number in range(15))
     (data / "walking_masks_gender.csv").write_text(
-        f"person,gender,note\n{genders}00011,male,incorrect;crowd\n"
+        f"person,gender,note\n{genders}00015,male,incorrect;crowd\n"
     )
     for number, decade in enumerate(("20F", "20M", "30F", "30M", "40F", "40M")):
         saved(person(30 + number), data / "asian_decades" / decade / f"{number}-0.jpg")
@@ -107,7 +107,7 @@ def test_a_file_is_made_of_photos(
     assert (file.info.precision, file.info.weight_bits) == ("int8", 7)
     assert file.info.preprocess.frame_size == (64, 64)
     assert set(file.info.trained_on or ()) == set(train["source"])
-    assert "walking_masks" in json.loads((out / "figures.json").read_text())
+    assert "all bare faces" in json.loads((out / "figures.json").read_text())
     made = [out / name for name in ("train.csv", "faces.safetensors", "large/last/model.json")]
     times = [path.stat().st_mtime_ns for path in made]
     (out / "maskwise.onnx").unlink()
@@ -132,10 +132,10 @@ def check_masks(train: pl.DataFrame, test: pl.DataFrame) -> None:
     originals = test.filter(pl.col("source") == "all_age_faces", pl.col("mask") == "not_wear")
     assert not originals["photo"].str.contains("all_age_faces-").any()
     walkers = pl.concat([train, test]).filter(pl.col("source") == "walking_masks")
-    assert walkers["person"].n_unique() == 12
-    assert walkers.filter(pl.col("person").str.ends_with("00011"))["mask"].null_count() == 2
+    assert walkers["person"].n_unique() == 16
+    assert walkers.filter(pl.col("person").str.ends_with("00015"))["mask"].null_count() == 2
     assert set(walkers["gender"].drop_nulls()) == {"male"}
-    assert walkers["gender"].null_count() == 10
+    assert walkers["gender"].null_count() == 14
 
 
 @pytest.mark.usefixtures("here")
