@@ -13,6 +13,7 @@ from maskwise.config import AugmentSettings, Boundaries, ModelSettings
 from maskwise.config.base import wrong_values
 from maskwise.errors import RunError, listed
 from maskwise.labels import TASKS, age_group_text
+from maskwise.models.classifier import Sources
 from maskwise.models.network import Network, build_network
 from maskwise.models.outputs import LOG_VARIANCES
 from maskwise.models.tensors import write_tensors
@@ -61,6 +62,12 @@ class ModelInfo(BaseModel):
     """The fold of the manifest that validated it."""
     augment: AugmentSettings | None = None
     """The changes to training photos that random views draw from."""
+
+    @property
+    def trained_on(self) -> Sources:
+        """The sources that it has seen, also through its pretrained weights and its teacher."""
+        found = self.data.get("seen_sources", self.data.get("sources"))
+        return None if found is None else frozenset(map(str, found))
 
     @model_validator(mode="after")
     def _usable(self) -> Self:

@@ -1,6 +1,6 @@
 """What answers photos: a model, or several that vote."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +18,20 @@ Frames = Mapping[str, NDArray[np.uint8]]
 """`Preprocess.frame_key` -> (n, height, width, 3): the same n photos, framed each way."""
 
 
+Sources = frozenset[str] | None
+"""Names of sources; None where they are not known."""
+
+
+def joined_sources(parts: Iterable[Sources]) -> Sources:
+    """Return the union of sources; None if one part is not known."""
+    names: set[str] = set()
+    for part in parts:
+        if part is None:
+            return None
+        names |= part
+    return frozenset(names)
+
+
 class Classifier(Protocol):
     """One model, or several that answer as one."""
 
@@ -29,8 +43,8 @@ class Classifier(Protocol):
     """The fold of a manifest that it was not trained on."""
     decision: Decision
     """How its probabilities become answers."""
-    trained_on: frozenset[str] | None
-    """The sources of its training photos; None where that is not known."""
+    trained_on: Sources
+    """The sources of its training photos."""
 
     @property
     def preprocesses(self) -> dict[str, Preprocess]:
@@ -73,10 +87,7 @@ class EnsembleClassifier:
         self.boundaries = members[0].boundaries
         self.val_fold = val_fold
         self.decision = Decision()
-        known = [member.trained_on for member in members]
-        self.trained_on = (
-            None if None in known else frozenset(name for own in known for name in own or ())
-        )
+        self.trained_on = joined_sources(member.trained_on for member in members)
         ages = np.array([member.mean_ages for member in members])
         young, middle, old = vote.shares("age_group") @ ages
         self.mean_ages = (float(young), float(middle), float(old))

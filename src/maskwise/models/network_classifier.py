@@ -26,8 +26,7 @@ class NetworkClassifier:
         self.mean_ages = info.mean_ages
         self.val_fold = info.val_fold
         self.decision = Decision()
-        sources = info.data.get("seen_sources", info.data.get("sources"))
-        self.trained_on = None if sources is None else frozenset(map(str, sources))
+        self.trained_on = info.trained_on
         self._device = torch.device("cpu")
         self.networks = len(info.model.tasks) if info.model.head == "tasks" else 1
 

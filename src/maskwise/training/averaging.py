@@ -21,9 +21,9 @@ from maskwise.errors import ManifestError, MaskwiseError, RunError, SettingsErro
 from maskwise.evaluation.scores import validation_scores
 from maskwise.models.averaging import estimate_statistics, mean_weights
 from maskwise.models.bundle import WEIGHTS, ModelInfo, load_bundle, save_bundle
+from maskwise.models.classifier import joined_sources
 from maskwise.models.inference import answer_frames, choose_device
 from maskwise.models.network import Network
-from maskwise.training.lineage import joined, model_sources
 from maskwise.transforms.augment.augment import Augment
 from maskwise.transforms.augment.draws import draw
 from maskwise.transforms.network_input import network_input
@@ -134,7 +134,7 @@ def average_models(
         used = _greedy(scratch, weights, scores, photos)
     figures = _scored(scratch, [weights[name] for name in used], photos)
     origin = f"mean of {len(used)} models"
-    seen = joined(model_sources(path) for path in paths)
+    seen = joined_sources(one.trained_on for _, one in models)
     sources = {name for _, one in models for name in one.data.get("sources", [])}
     data = {
         **info.data,

@@ -6,11 +6,9 @@ from pathlib import Path
 from maskwise.config import Settings
 from maskwise.errors import RunError
 from maskwise.models.bundle import find_bundle, read_info
+from maskwise.models.classifier import Sources, joined_sources
 from maskwise.models.ensemble import is_ensemble, read_ensemble
 from maskwise.models.onnx_classifier import OnnxClassifier
-
-Sources = frozenset[str] | None
-"""Names of sources; None where they are not known."""
 
 
 def seen_sources(own: Iterable[str], settings: Settings) -> Sources:
@@ -23,17 +21,7 @@ def seen_sources(own: Iterable[str], settings: Settings) -> Sources:
         own: The sources of the training photos.
         settings: The settings of the run.
     """
-    return joined([frozenset(own), _pretrained(settings), _teacher(settings)])
-
-
-def joined(parts: Iterable[Sources]) -> Sources:
-    """Return the union of sources; None if one part is not known."""
-    names: set[str] = set()
-    for part in parts:
-        if part is None:
-            return None
-        names |= part
-    return frozenset(names)
+    return joined_sources([frozenset(own), _pretrained(settings), _teacher(settings)])
 
 
 def model_sources(path: Path) -> Sources:
@@ -46,10 +34,10 @@ def model_sources(path: Path) -> Sources:
         return OnnxClassifier.load(path).trained_on
     if is_ensemble(path):
         count = len(read_ensemble(path).members)
-        return joined(model_sources(path / "members" / str(number)) for number in range(count))
-    data = read_info(find_bundle(path)).data
-    found = data.get("seen_sources", data.get("sources"))
-    return None if found is None else frozenset(map(str, found))
+        return joined_sources(
+            model_sources(path / "members" / str(number)) for number in range(count)
+        )
+    return read_info(find_bundle(path)).trained_on
 
 
 def _pretrained(settings: Settings) -> Sources:

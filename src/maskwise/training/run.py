@@ -10,12 +10,13 @@ from maskwise.config import Settings
 from maskwise.data.cache import CachedFrames
 from maskwise.labels import TASKS
 from maskwise.models.bundle import ModelInfo
+from maskwise.models.classifier import Sources
 from maskwise.models.network import FaceModel
 from maskwise.models.views import movable_changes
 from maskwise.storage import write_text
 from maskwise.training.averaging import Photos, average_epochs
 from maskwise.training.folder import run_folder
-from maskwise.training.lineage import Sources, seen_sources
+from maskwise.training.lineage import seen_sources
 from maskwise.training.loop import Trainer
 from maskwise.training.memory import peak_memory_gb
 from maskwise.training.observer import Observer
