@@ -42,14 +42,13 @@ def read_csv_columns(path: Path, options: ImportOptions) -> Iterator[Row]:
     problems: list[str] = []
     for number, row in numbered:
         result, wrong = _row(row, columns, options)
-        if not wrong and "age" not in result and result.get("age_group", "") is None:
-            options.ages_across.append(str(result.get("photo", "")))
         problems += [f"row {number}: {problem}" for problem in wrong]
         if wrong and options.skip_bad:
             continue
         if result.get("photo"):
             name = str(result["photo"])
             result.setdefault("person", options.person(Path(name).stem))
+            options.note_age_across(result)
             yield {**result, "photo": str(folder / name), "source": options.source}
         else:
             problems.append(f"row {number}: the photo is empty")

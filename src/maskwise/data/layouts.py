@@ -213,8 +213,7 @@ def read_file_names(folder: Path, options: ImportOptions) -> Iterator[Row]:
     for row in rows:
         if row["person"] in both:
             continue
-        if row.get("age_group", "") is None:
-            options.ages_across.append(str(row["photo"]))
+        options.note_age_across(row)
         yield row
     options.refuse(folder, problems)
 

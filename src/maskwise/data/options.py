@@ -97,6 +97,11 @@ class ImportOptions:
             f"{self.source}:{folder}/{stem.strip()}" if folder else f"{self.source}:{stem.strip()}"
         )
 
+    def note_age_across(self, row: Row) -> None:
+        """Note a row that has no age label as its range of ages crosses a boundary of groups."""
+        if "age_group" in row and row["age_group"] is None and "age" not in row:
+            self.ages_across.append(str(row["photo"]))
+
     def refuse(self, where: Path, problems: Sequence[str]) -> None:
         """Refuse what cannot be understood, or note it where it is to be skipped.
 
