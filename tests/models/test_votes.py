@@ -129,20 +129,24 @@ def test_ages_are_of_those_who_tell_them() -> None:
 
 
 def test_an_ensemble_is_as_its_members_and_their_weights_are() -> None:
-    def member(networks: int, ages: tuple[float, ...], width: int) -> Any:
+    def member(networks: int, ages: tuple[float, ...], width: int, *sources: str) -> Any:
         preprocess = Preprocess(height=96, width=width, mean=(0.5,) * 3, std=(0.5,) * 3)
         return SimpleNamespace(
             boundaries=(29, 60), mean_ages=ages, networks=networks,
-            preprocesses={preprocess.frame_key: preprocess},
+            preprocesses={preprocess.frame_key: preprocess}, trained_on=frozenset(sources),
         )  # fmt: skip
 
-    members = [member(1, (20, 40, 60), 96), member(3, (24, 44, 68), 96), member(1, (1, 2, 3), 64)]
+    members = [member(1, (20, 40, 60), 96, "street"), member(3, (24, 44, 68), 96, "studio"),
+               member(1, (1, 2, 3), 64, "street")]  # fmt: skip
     vote = Vote(weights=weights((1, 1, 1), (1, 1, 1), (3, 1, 0)))  # type: ignore[arg-type]
     both = EnsembleClassifier(members, vote, "val")
     assert both.mean_ages == (21, 41, 62)
     assert both.networks == 5
     assert both.boundaries == (29, 60)
     assert sorted(shape.width for shape in both.preprocesses.values()) == [64, 96]
+    assert both.trained_on == {"street", "studio"}
+    members[1].trained_on = None
+    assert EnsembleClassifier(members, vote, "val").trained_on is None
 
 
 def test_temperatures_make_tasks_less_sure_and_classes_follow() -> None:
