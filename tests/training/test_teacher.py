@@ -119,8 +119,11 @@ def test_a_student_learns_what_its_teacher_says(place: Path, tiny: list[str]) ->
     student = ["train", place / "data" / "wrong.csv", *words, "--out", place / "student",
                "--teacher", place / "teacher", "distill.weight=1"]  # fmt: skip
     invoke(*student)
+    seen = json.loads((place / "teacher" / "best" / "model.json").read_text())["data"]["sources"]
     (place / "teacher").rename(place / "moved")  # it goes on without the teacher
     invoke("train", place / "data" / "wrong.csv", "--out", place / "student", "--resume")
+    kept = json.loads((place / "student" / "teacher.json").read_text())
+    assert kept == {"trained_on": seen}
     (place / "moved").rename(place / "teacher")
     table = pl.read_csv(place / "student" / "teacher.csv")
     assert len(table) == 36

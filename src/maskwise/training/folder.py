@@ -10,6 +10,7 @@
         best/           the model of the best epoch (model.safetensors, model.json, README.md)
         last/           the model of the last epoch, and training.safetensors to resume from
         epoch-4/        the model of that epoch, where train.keep_epochs names it
+        teacher.csv     what a teacher says of the training photos; teacher.json: its sources
         .lock           held by the process that trains
 """
 

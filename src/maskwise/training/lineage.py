@@ -1,7 +1,9 @@
 """The sources that a model has seen, also through its pretrained weights and its teacher."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 from maskwise.config import Settings
 from maskwise.errors import RunError
@@ -9,9 +11,12 @@ from maskwise.models.bundle import find_bundle, read_info
 from maskwise.models.classifier import Sources, joined_sources
 from maskwise.models.ensemble import is_ensemble, read_ensemble
 from maskwise.models.onnx_classifier import OnnxClassifier
+from maskwise.storage import write_json
+
+_TEACHER: Final = "teacher.json"
 
 
-def seen_sources(own: Iterable[str], settings: Settings) -> Sources:
+def seen_sources(own: Iterable[str], settings: Settings, folder: Path | None = None) -> Sources:
     """Return the sources that a run sees: its own, and those behind its weights and its teacher.
 
     Weights that are no model of Maskwise (from timm, a package or a file of weights) have no
@@ -20,8 +25,18 @@ def seen_sources(own: Iterable[str], settings: Settings) -> Sources:
     Args:
         own: The sources of the training photos.
         settings: The settings of the run.
+        folder: The run folder, which may hold the sources of a teacher that is gone by now.
+
+    Raises:
+        RunError: The pretrained model or the teacher is damaged.
     """
-    return joined_sources([frozenset(own), _pretrained(settings), _teacher(settings)])
+    return joined_sources([frozenset(own), _pretrained(settings), _teacher(settings, folder)])
+
+
+def keep_teacher_sources(folder: Path, settings: Settings) -> None:
+    """Write the sources of the teacher into the run folder: a resumed run needs no teacher."""
+    seen = _teacher(settings, None)
+    write_json(folder / _TEACHER, {"trained_on": None if seen is None else sorted(seen)})
 
 
 def model_sources(path: Path) -> Sources:
@@ -50,8 +65,13 @@ def _pretrained(settings: Settings) -> Sources:
         return frozenset()
 
 
-def _teacher(settings: Settings) -> Sources:
+def _teacher(settings: Settings, folder: Path | None) -> Sources:
     if not settings.distill.teacher:
         return frozenset()
+    kept = None if folder is None else folder / _TEACHER
+    if kept is not None and kept.is_file():
+        found = json.loads(kept.read_text(encoding="utf-8"))["trained_on"]
+        return None if found is None else frozenset(found)
     path = Path(settings.distill.teacher).expanduser()
-    return None if path.suffix == ".csv" else model_sources(path)
+    # a run of an earlier version kept no sources, and its teacher may be gone
+    return None if path.suffix == ".csv" or not path.exists() else model_sources(path)

@@ -92,13 +92,14 @@ def _train_network(
     with accelerator.main_process_first():
         data = load_data(rows, settings, preprocess, told)
         data = replace(data, taught=taught_labels(rows, settings, folder, told))
+    seen = seen_sources(rows.sources, settings, folder)
     info = ModelInfo(
         model=settings.model,
         task_boundaries=settings.labels.task_boundaries,
         preprocess=preprocess,
         mean_ages=rows.mean_ages(settings),
         pretrained=origin,
-        data={**rows.summary(), "seen_sources": _listed(seen_sources(rows.sources, settings))},
+        data={**rows.summary(), "seen_sources": _listed(seen)},
         val_fold=settings.train.val_fold,
         augment=movable_changes(settings.augment),
     )

@@ -14,6 +14,7 @@ from maskwise.evaluation.evaluate import answer_rows
 from maskwise.evaluation.tables import read_probabilities, write_probabilities
 from maskwise.labels import NUM_CLASSES
 from maskwise.models.loading import open_classifier
+from maskwise.training.lineage import keep_teacher_sources
 from maskwise.training.observer import Observer
 from maskwise.training.prepare import RunRows
 
@@ -65,6 +66,7 @@ def taught_labels(
         taught = np.full((len(rows.frame), NUM_CLASSES), np.nan, dtype=np.float32)
     path, saved = _path(settings), folder / _FILE
     if not saved.is_file():
+        keep_teacher_sources(folder, settings)
         if path.suffix == ".csv":
             _copy(path, rows, saved)
         else:
