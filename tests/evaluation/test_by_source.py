@@ -1,11 +1,20 @@
 """Figures of each task on each source, and the gap to sources never trained on."""
 
+from typing import Any
+
 import numpy as np
+import polars as pl
 import pytest
 
 from maskwise.config import LabelSettings
 from maskwise.data.manifest import manifest_from_rows
-from maskwise.evaluation.sources import selective_risk, source_scores, trained_beside_unseen
+from maskwise.evaluation.sources import (
+    CLASSES,
+    SourceScores,
+    selective_risk,
+    source_scores,
+    trained_beside_unseen,
+)
 from maskwise.models.probabilities import Probabilities, task_product
 
 
@@ -37,8 +46,31 @@ FRAME = manifest_from_rows(
 )  # fmt: skip
 
 
+def scored(frame: pl.DataFrame = FRAME, **more: Any) -> dict[str, dict[str, SourceScores]]:
+    """Return the figures of the rows; classes are those of the highest probability."""
+    found = probabilities([row[2] for row in ROWS])
+    return source_scores(frame, LabelSettings(), found, found.joint.argmax(axis=1), **more)
+
+
+def test_the_18_classes_are_scored_where_a_photo_has_all_labels() -> None:
+    """By the predicted classes, which may differ from those of the highest probability."""
+    frame = FRAME.with_columns(
+        mask=pl.lit("wear"), age_group=pl.when(pl.col("source") == "one").then(pl.lit("young"))
+    )
+    found = probabilities([row[2] for row in ROWS])
+    classes = np.array([0, 0, 3, 0, 0, 0, 0])  # all wear and young: three of source one are right
+    scores = source_scores(frame, LabelSettings(), found, classes)
+    assert CLASSES not in scores["two"]
+    own = scores["one"][CLASSES]
+    assert (own.photos, own.accuracy, own.balanced_accuracy) == (4, 0.75, 0.75)
+    assert own.macro_f1 == pytest.approx((2 * 2 / (2 * 2 + 1) + 2 / 3) / 2)
+    result = trained_beside_unseen(scores, {"one"})
+    assert result["sources"]["one"][CLASSES]["photos"] == 4
+    assert CLASSES not in result["gaps"]  # only one source has it
+
+
 def test_each_task_is_scored_on_the_photos_of_each_source_that_carry_its_label() -> None:
-    found = source_scores(FRAME, LabelSettings(), probabilities([row[2] for row in ROWS]))
+    found = scored()
     assert {source: sorted(own) for source, own in found.items()} == {
         "one": ["gender"], "two": ["gender", "mask"]
     }  # fmt: skip
@@ -49,14 +81,12 @@ def test_each_task_is_scored_on_the_photos_of_each_source_that_carry_its_label()
     # the three most confident of four (80 %) have the error of confidence .7
     assert one.selective_risk == pytest.approx(1 / 3)
     assert found["two"]["mask"].photos == 3
-    only = source_scores(
-        FRAME, LabelSettings(), probabilities([row[2] for row in ROWS]), tasks=["mask"]
-    )
+    only = scored(tasks=["mask"])
     assert only == {"one": {}, "two": {"mask": found["two"]["mask"]}}
 
 
 def test_the_gap_is_that_of_sources_trained_on_and_others() -> None:
-    scores = source_scores(FRAME, LabelSettings(), probabilities([row[2] for row in ROWS]))
+    scores = scored()
     result = trained_beside_unseen(scores, {"one", "three"})
     assert result["gaps"] == {"gender": 0.25}  # mask: no source that was trained on has it
     assert result["sources"]["one"]["trained_on"] is True

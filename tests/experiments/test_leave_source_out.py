@@ -9,6 +9,7 @@ import pytest
 from commands import invoke, refused
 from conftest import read_rows, write_set
 from maskwise.config import CacheSettings, Settings
+from maskwise.evaluation.sources import TASK_NAMES
 from maskwise.experiments.leave_source_out import _run_folders, run_settings
 from maskwise.training.averaging import average_models
 
@@ -29,7 +30,7 @@ def test_each_source_is_predicted_with_and_without_it(tmp_path: Path, tiny: list
     summary = invoke(*words)
     assert (summary["fold"], summary["photos"]) == ("val", 36)
     assert [(gap["source"], gap["task"]) for gap in summary["gaps"]] == [
-        (source, task) for source in ("one", "two") for task in ("mask", "gender", "age_group")
+        (source, task) for source in ("one", "two") for task in TASK_NAMES
     ]
     runs = {"all": ["one", "two"], "without-one": ["two"], "without-two": ["one"]}
     for name, sources in runs.items():
@@ -42,11 +43,15 @@ def test_each_source_is_predicted_with_and_without_it(tmp_path: Path, tiny: list
         found = invoke("evaluate", out / name / "last", out / "manifest.csv", "--out",
                        tmp_path / "evaluated", "--set", tiny[-1])["by_source"]  # fmt: skip
         assert found["sources"]["one"]["trained_on"] is (name == "all")
-        for gap in summary["gaps"][:3]:
+        page = (tmp_path / "evaluated" / "report.html").read_text()
+        trained = "yes" if name == "all" else "no"
+        assert f"<td>one</td><td>18 classes</td><td>{trained}</td>" in page
+        for gap in summary["gaps"][: len(TASK_NAMES)]:
             assert gap[kind] == found["sources"]["one"][gap["task"]]
             assert gap[kind]["photos"] == 18
         # a model that saw both sources has no gap
-        assert set(found["gaps"]) == (set() if name == "all" else {"mask", "gender", "age_group"})
+        assert set(found["gaps"]) == (set() if name == "all" else set(TASK_NAMES))
+        assert page.count("points on sources that the model was trained on") == len(found["gaps"])
     for gap in summary["gaps"]:
         with_it, without = gap["trained_with"], gap["never_trained_on"]
         assert gap["gap"] == with_it["balanced_accuracy"] - without["balanced_accuracy"]

@@ -207,23 +207,23 @@ def print_evaluation(result: dict[str, Any]) -> None:
 
 def print_sources(by_source: dict[str, Any]) -> None:
     """Print each task's figures on each source, and the gap to sources never trained on."""
-    from maskwise.evaluation.sources import COVERAGE
-    from maskwise.labels import TASKS
+    from maskwise.evaluation.sources import COVERAGE, TASK_NAMES
 
     trained = {True: "yes", False: "no", None: "unknown"}
+    figures = ["photos", "accuracy", "balanced_accuracy", "macro_f1"]
+    figures += ["calibration_error", "selective_risk"]
     rows = [
-        [source, task.replace("_", " "), trained[own["trained_on"]]]
-        + [own[task][name] for name in ("photos", "accuracy", "balanced_accuracy")]
-        + [own[task][name] for name in ("calibration_error", "selective_risk")]
+        [source, name, trained[own["trained_on"]], *map(own[task].get, figures)]
         for source, own in by_source["sources"].items()
-        for task in TASKS
+        for task, name in TASK_NAMES.items()
         if task in own
     ]
-    columns = ["source", "task", "trained on", "photos", "accuracy", "balanced accuracy", "ECE"]
-    print_table("by source and task", [*columns, f"risk at {COVERAGE:.0%} coverage"], rows)
+    columns = ["source", "task", "trained on", "photos", "accuracy", "balanced accuracy"]
+    columns += ["macro-F1", "ECE", f"risk at {COVERAGE:.0%} coverage"]
+    print_table("by source and task", columns, rows)
     for task, gap in by_source["gaps"].items():
         typer.echo(
-            f"{task.replace('_', ' ')}: balanced accuracy is {gap:+.4f} on sources that it was "
+            f"{TASK_NAMES[task]}: balanced accuracy is {gap:+.4f} on sources that it was "
             "trained on, against sources that it was not"
         )
 

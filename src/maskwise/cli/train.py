@@ -142,7 +142,7 @@ def _cross_validate_sources(
 ) -> None:
     from dataclasses import asdict
 
-    from maskwise.evaluation.sources import COVERAGE
+    from maskwise.evaluation.sources import COVERAGE, TASK_NAMES
     from maskwise.experiments.leave_source_out import leave_source_out
     from maskwise.training.display import TrainingDisplay
 
@@ -154,7 +154,7 @@ def _cross_validate_sources(
         return
     figures = ("balanced_accuracy", "calibration_error", "selective_risk")
     rows = [
-        [gap["source"], gap["task"].replace("_", " "), gap["trained_with"]["photos"]]
+        [gap["source"], TASK_NAMES[gap["task"]], gap["trained_with"]["photos"]]
         + [gap[kind][name] for name in figures for kind in ("trained_with", "never_trained_on")]
         + [gap["gap"]]
         for gap in result.pop("gaps")

@@ -81,7 +81,7 @@ def evaluate(
         frame, labels, found, answered.classes, ages, samples, answered=model.tasks
     )
     scores["by_source"] = trained_beside_unseen(
-        source_scores(frame, labels, found, model.tasks), model.trained_on
+        source_scores(frame, labels, found, answered.classes, model.tasks), model.trained_on
     )
     scores["no_face"] = int(answered.missed.sum())
     scores["unsure"] = int(answered.unsure.sum())

@@ -19,6 +19,7 @@ from maskwise.evaluation.charts import (
     reliability_chart,
     risk_chart,
 )
+from maskwise.evaluation.sources import CLASSES, COVERAGE
 from maskwise.labels import TASKS
 from maskwise.storage import write_text
 from maskwise.transforms.decode import decode_photo
@@ -60,6 +61,8 @@ def write_report(
         scores=scores,
         about=about,
         task_titles=_TASK_TITLES,
+        source_titles={**_TASK_TITLES, CLASSES: "18 classes"},
+        coverage=COVERAGE,
         charts=_charts(scores, history),
         mistakes={task: [m for m in pictured if m["task"] == task] for task in TASKS},
         pictures={title: _whole(picture) for title, picture in (pictures or {}).items()},

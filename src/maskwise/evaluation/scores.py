@@ -110,7 +110,7 @@ def evaluation_scores(
     result["age"] = _age_error(frame, ages, "age_group" in answered)
     result["groups"] = {
         column: _by_group(frame[column], codes, found, answers)
-        for column in ("gender", "age_group", "mask", "source")
+        for column in ("gender", "age_group", "mask")
     }
     return result
 

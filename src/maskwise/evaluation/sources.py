@@ -1,6 +1,6 @@
 """How well each task is predicted on each source, and whether the model was trained on it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -10,19 +10,24 @@ from numpy.typing import NDArray
 
 from maskwise.config import LabelSettings
 from maskwise.data.source_names import base_source, base_sources
-from maskwise.data.targets import answered_codes
+from maskwise.data.targets import answered_codes, class_codes
 from maskwise.evaluation.metrics import (
     accuracy,
     balanced_accuracy,
     confusion_matrix,
     expected_calibration_error,
+    macro_f1_of_true,
     recalls,
     reliability_bins,
     risk_coverage,
 )
-from maskwise.labels import TASKS, UNKNOWN
+from maskwise.labels import TASKS, UNKNOWN, class_names
 from maskwise.models.probabilities import Probabilities
 
+CLASSES: Final = "classes"
+"""Stands beside the tasks for the 18 classes, of photos that carry all three labels."""
+TASK_NAMES: Final = {"mask": "mask", "gender": "gender", "age_group": "age group",
+                     CLASSES: "18 classes"}  # fmt: skip
 COVERAGE: Final = 0.8
 """Share of photos, the most confident ones, of which the selective risk is given."""
 
@@ -35,6 +40,8 @@ class SourceScores:
     accuracy: float
     balanced_accuracy: float
     """Mean recall of the classes that the source has."""
+    macro_f1: float
+    """Mean F1 of the classes that the source has."""
     recalls: dict[str, float]
     """Class name -> share of its photos that are predicted as it."""
     calibration_error: float
@@ -47,50 +54,62 @@ def source_scores(
     frame: pl.DataFrame,
     labels: LabelSettings,
     found: Probabilities,
+    classes: NDArray[np.int64],
     tasks: Collection[str] = tuple(TASKS),
 ) -> dict[str, dict[str, SourceScores]]:
-    """Score every task on every source.
+    """Score every task, and the 18 classes, on every source.
 
     Args:
         frame: N rows of a manifest.
         labels: Where age groups begin.
         found: The probabilities of those N photos.
+        classes: (N,) their predicted classes, 0 to 17.
         tasks: The tasks that the model predicts.
 
     Returns:
-        Source -> task -> figures; a task is there where a photo of the source has its label.
+        Source -> task -> figures; a task is there where a photo of the source has its label, and
+        `CLASSES` where a photo has all three.
     """
     codes = answered_codes(frame, labels, tasks)
+    truths = {**codes, CLASSES: class_codes(codes)}
+    predicted = {task: values.argmax(axis=1) for task, values in found.tasks.items()}
+    predicted[CLASSES] = classes
+    probabilities = {**found.tasks, CLASSES: found.joint}
+    names = {**TASKS, CLASSES: class_names(labels.task_boundaries)}
+    parts = (truths, predicted, probabilities)
     sources = base_sources(frame).to_numpy()
     scores: dict[str, dict[str, SourceScores]] = {}
     for source in sorted(set(sources)):
-        rows = np.flatnonzero(sources == source)
+        known = {task: (sources == source) & (truths[task] != UNKNOWN) for task in names}
         scores[source] = {
-            task: _scores(task, codes[task][rows], found.tasks[task][rows])
-            for task in TASKS
-            if task in tasks and (codes[task][rows] != UNKNOWN).any()
+            task: _scores(names[task], *(part[task][rows] for part in parts))
+            for task, rows in known.items()
+            if rows.any()
         }
     return scores
 
 
 def _scores(
-    task: str, truth: NDArray[np.int64], probabilities: NDArray[np.floating]
+    names: Sequence[str],
+    truth: NDArray[np.int64],
+    predicted: NDArray[np.int64],
+    probabilities: NDArray[np.floating],
 ) -> SourceScores:
-    known = truth != UNKNOWN
-    truth, probabilities = truth[known], probabilities[known]
-    predicted = probabilities.argmax(axis=1)
-    confusion = confusion_matrix(truth, predicted, len(TASKS[task]))
+    """Return the figures of N photos whose label is known."""
+    confusion = confusion_matrix(truth, predicted, len(names))
+    confidence = probabilities[np.arange(len(truth)), predicted]
     return SourceScores(
         photos=len(truth),
         accuracy=accuracy(confusion),
         balanced_accuracy=balanced_accuracy(confusion),
+        macro_f1=macro_f1_of_true(confusion),
         recalls={
             str(name): float(recall)
-            for name, recall in zip(TASKS[task], recalls(confusion), strict=True)
+            for name, recall in zip(names, recalls(confusion), strict=True)
             if np.isfinite(recall)
         },
         calibration_error=expected_calibration_error(reliability_bins(truth, probabilities)),
-        selective_risk=selective_risk(predicted == truth, probabilities.max(axis=1)),
+        selective_risk=selective_risk(predicted == truth, confidence),
     )
 
 
@@ -124,7 +143,7 @@ def trained_beside_unseen(
     if trained_on is not None:
         trained_on = {base_source(name) for name in trained_on}
     gaps = {}
-    for task in TASKS:
+    for task in TASK_NAMES:
         seen, unseen = (
             [
                 own[task].balanced_accuracy

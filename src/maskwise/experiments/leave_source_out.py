@@ -31,7 +31,7 @@ from maskwise.data.split import NO_FOLD, TEST, split_manifest
 from maskwise.data.targets import answered_codes, training_codes
 from maskwise.errors import ManifestError, SettingsError, listed
 from maskwise.evaluation.evaluate import answer_rows
-from maskwise.evaluation.sources import SourceScores, source_scores
+from maskwise.evaluation.sources import TASK_NAMES, SourceScores, source_scores
 from maskwise.experiments.begun import MANIFEST, begin_experiment, is_begun
 from maskwise.experiments.folds import schedule_problems
 from maskwise.labels import TASKS, UNKNOWN
@@ -48,7 +48,7 @@ _NOT_IN_NAMES: Final = re.compile(r"[^\w.-]+")
 
 @dataclass(frozen=True)
 class SourceGap:
-    """One task on the photos of one source, with and without that source in training."""
+    """One task, or the 18 classes, on the photos of a source, with and without it in training."""
 
     source: str
     task: str
@@ -255,7 +255,7 @@ def _compare(
             gaps.append(SourceGap(name, task, seen, figures, gap))
     means = {
         task: float(np.mean([own.gap for own in gaps if own.task == task]))
-        for task in TASKS
+        for task in TASK_NAMES
         if any(own.task == task for own in gaps)
     }
     return SourcesSummary(str(out), fold, len(scored), gaps, means)
@@ -266,5 +266,7 @@ def _predicted(
 ) -> dict[str, dict[str, SourceScores]]:
     """Return the figures of a run's last epoch on some rows, by source."""
     model = load_classifier(run / "last", partly=True)
-    answered = answer_rows(model, frame, settings.cache, settings.train.device)
-    return source_scores(frame, settings.labels, answered.probabilities, settings.trained_tasks)
+    found = answer_rows(model, frame, settings.cache, settings.train.device)
+    return source_scores(
+        frame, settings.labels, found.probabilities, found.classes, settings.trained_tasks
+    )
