@@ -11,14 +11,13 @@ that knows faces. A model that is there already is not trained again.
 """
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
 from benchmarks.commands import maskwise
-from benchmarks.shipped.figures import group_figures
-from maskwise.storage import write_json
 
 HELD_OUT: Final = (
     "all_age_faces", "fairface", "gender_masks", "walking_masks", "worn_wrong",
@@ -28,7 +27,7 @@ FIGURES: Final = ("age", "60 and over", "gender")
 RECIPE: Final = Path(__file__).parent / "shipped" / "recipe.yaml"
 SHORT: Final = (
     "preprocess.height=112", "preprocess.width=112", "train.epochs=1", "optim.lr=1.5e-3",
-    "train.ema=0.99", "mix.cutmix=0", "train.val_fold=none",
+    "train.ema=0.99", "mix.cutmix=0", "mix.within_mask=false", "train.val_fold=none",
     f"train.leave_out_sources=[{','.join(HELD_OUT)}]", "train.repeat_sources={}",
 )  # fmt: skip
 GEOMETRY: Final = ("augment.flip=0.5", "augment.rotate=10", "augment.zoom=0.15")
@@ -61,7 +60,8 @@ REMEDIES: Final = {
         *PLAIN, *GEOMETRY, "train.sampling=sqrt", "train.sample_by=source_age_group",
     ),
 }  # fmt: skip
-Table = dict[str, dict[str, dict[str, Any]]]
+Table = dict[str, dict[str, Any]]
+"""Remedy -> source -> task -> figures."""
 
 
 def measure(
@@ -75,11 +75,10 @@ def measure(
         if not (run / "last" / "model.safetensors").exists():
             words = ["train", manifest, "--recipe", RECIPE, "--out", run, *SHORT, *REMEDIES[name]]
             maskwise(*words, f"model.pretrained={weights}", f"train.epoch_photos={photos}")
-        answers = run / "evaluation" / "answers.csv"
-        if not answers.exists():
-            maskwise("evaluate", run / "last", bare, "--fold", "test", "--out", answers.parent)
-        found[name] = by_source(bare, answers)
-        write_json(out / "remedies.json", found)
+        scores = run / "evaluation" / "evaluation.json"
+        if not scores.exists():
+            maskwise("evaluate", run / "last", bare, "--fold", "test", "--out", scores.parent)
+        found[name] = json.loads(scores.read_text())["by_source"]["sources"]
     return found
 
 
@@ -91,17 +90,6 @@ def bare_faces(test: Path, out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     rows.filter(of_sources & (pl.col("mask") == "not_wear")).write_csv(path)
     return path
-
-
-def by_source(test: Path, answers: Path) -> dict[str, dict[str, Any]]:
-    """Return the figures of each source."""
-    rows = pl.read_csv(test, infer_schema=False).unique("photo", keep="first")
-    predicted = pl.read_csv(answers, infer_schema=False).select("photo", "ans")
-    joined = predicted.join(rows, on="photo")
-    return {
-        source: group_figures(joined.filter(pl.col("source") == source))
-        for source in (*HELD_OUT[:2], HOME)
-    }
 
 
 def print_table(found: Table) -> None:
