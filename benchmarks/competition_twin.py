@@ -11,6 +11,7 @@ photo a person):
         train/images/000001_female_Asian_45/            mask1..mask5, incorrect_mask, normal .jpg
         eval/info.csv, eval/gt.csv                      ImageID, ans
         eval/images/                                    the same seven photos of each other person
+        eval/people.csv                                 ImageID, photo that it was made from
         twin.json                                       how many people and photos it has, of what
 
 Seven photos a person, 384x512 pixels; masks are rendered (`maskwise data mask`). As there, nobody
@@ -54,6 +55,8 @@ RACE: Final = "Asian"
 WORN, WRONG, BARE = 5, 1, 1
 EYES_AT: Final = 0.42
 """Height of the eyes in a photo, from above, as far as its edges allow."""
+PEOPLE_FILE: Final = "people.csv"
+"""The competition has no such file: it tells which people a model has seen elsewhere."""
 RENDERED: Final = "rendered"
 """Folder of the photos before they are cut to size."""
 QUALITY: Final = 92
@@ -210,13 +213,14 @@ def build(data: Path, out: Path, count: int, seed: int, workers: int) -> dict[st
     people = choose_people(adults(data), count, seed)
     made = render(people, out, seed, workers)
     kept = list(photos_of(made, people))
-    cuts, truth = [], []
+    cuts, truth, origins = [], [], []
     for person, rows in kept:
         for row in rows:
             source, name = out / RENDERED / row["photo"], Path(row["photo"]).name
             if person.evaluates:
                 target = out / "eval" / "images" / photo_name(person, name)
                 truth.append((target.name, _class_of(row["mask"], person)))
+                origins.append((target.name, Path(person.photo).name))
             else:
                 target = out / "train" / "images" / person.folder / name
             cuts.append(Cut(source, (row["drawn"]["x"], row["drawn"]["y"]), target))
@@ -224,6 +228,7 @@ def build(data: Path, out: Path, count: int, seed: int, workers: int) -> dict[st
     for _ in map_in_order(cut, cuts, workers, chunk=64, few=128):
         done(1)
     _write_tables(out, [person for person, _ in kept if not person.evaluates], truth)
+    write_csv(out / "eval" / PEOPLE_FILE, ("ImageID", "photo"), sorted(origins))
     numbers = _numbers(kept, made, len(people))
     write_json(out / "twin.json", numbers)
     return numbers

@@ -26,7 +26,7 @@ HOME: Final = "utkface"
 FIGURES: Final = ("age", "60 and over", "gender")
 RECIPE: Final = Path(__file__).parent / "shipped" / "recipe.yaml"
 SHORT: Final = (
-    "preprocess.height=112", "preprocess.width=112", "train.epochs=1", "optim.lr=1.5e-3",
+    "preprocess.height=128", "preprocess.width=104", "train.epochs=1", "optim.lr=1.5e-3",
     "train.ema=0.99", "mix.cutmix=0", "mix.within_mask=false", "train.val_fold=none",
     f"train.leave_out_sources=[{','.join(HELD_OUT)}]", "train.repeat_sources={}",
 )  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from benchmarks import competition_twin as twin
+from benchmarks.twin_score import twin_scores
 
 from maskwise.data.options import ImportOptions
 from maskwise.data.sources import detect_layout, import_source
@@ -76,6 +77,26 @@ def test_nobody_trains_and_evaluates(built: Path) -> None:
     assert faces[1]
     assert not faces[0] & faces[1]
     assert len(faces[0] | faces[1]) == 10  # each person once
+
+
+def test_people_of_the_evaluation_are_known(data: Path, built: Path, tmp_path: Path) -> None:
+    """So a model that was trained on some of them is scored on the others."""
+    origins = pl.read_csv(built / "eval" / twin.PEOPLE_FILE)
+    truth = pl.read_csv(built / "eval" / "gt.csv")
+    assert origins["ImageID"].to_list() == truth["ImageID"].to_list()
+    assert origins["photo"].n_unique() * 7 == len(origins)
+    assert all((data / photo).is_file() for photo in origins["photo"].unique())
+    held_out = origins["photo"][0]
+    rows = [(f"elsewhere/{held_out}", "test"), *((name, "train") for name in origins["photo"])]
+    pl.DataFrame(rows, schema=["photo", "fold"], orient="row").write_csv(tmp_path / "test.csv")
+    submission = truth.join(origins, on="ImageID").with_columns(
+        ans=pl.when(pl.col("photo") == held_out).then("ans").otherwise((pl.col("ans") + 1) % 18)
+    )
+    submission.select("ImageID", "ans").write_csv(tmp_path / "submission.csv")
+    found = twin_scores(built, tmp_path / "submission.csv", tmp_path / "test.csv")
+    assert found["people held out"] == {"photos": 7, "macro_f1": 1}
+    assert found["all people"]["photos"] == len(truth)
+    assert found["all people"]["macro_f1"] < 0.5
 
 
 def test_people_follow_from_the_seed(data: Path) -> None:

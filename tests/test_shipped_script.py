@@ -108,7 +108,7 @@ def test_a_file_is_made_of_photos(
     assert file.info.preprocess.frame_size == (64, 64)
     assert set(file.info.trained_on or ()) == set(train["source"])
     assert "all bare faces" in json.loads((out / "figures.json").read_text())
-    made = [out / name for name in ("train.csv", "faces.safetensors", "large/last/model.json")]
+    made = [out / name for name in ("train.csv", "faces.safetensors", "second/last/model.json")]
     times = [path.stat().st_mtime_ns for path in made]
     (out / "maskwise.onnx").unlink()
     script.main(words)
@@ -207,7 +207,7 @@ def test_a_file_of_the_model_is_trained_on(tmp_path: Path, monkeypatch: pytest.M
     assert [words[0] for words in ran] == ["train", "decide", "export", "evaluate"]
     assert f"model.pretrained={tmp_path / 'packaged'}" in ran[0]
     assert "model.pretrained_heads=true" in ran[0]
-    assert [word for word in ran[0] if "epoch_photos" in word][-1] == "train.epoch_photos=40000"
+    assert not any("epoch_photos" in word for word in ran[0])  # as many as the recipe says
 
 
 def test_two_trainings_make_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,18 +222,18 @@ def test_two_trainings_make_the_model(tmp_path: Path, monkeypatch: pytest.Monkey
     words = ["data", "graph.json", "--out", str(tmp_path), "train.amp=no"]
     script.main([*words, "--without", "fairface"])
     assert [words[0] for words in ran] == ["train", "train", "decide", "export", "evaluate"]
-    small, large = ran[:2]
+    first, second = ran[:2]
     out = tmp_path / "without-fairface"
-    assert f"model.pretrained={tmp_path / 'faces.safetensors'}" in small
-    assert {f"model.pretrained={out / 'small' / 'last'}", "model.pretrained_heads=true"} <= set(
-        large
+    assert f"model.pretrained={tmp_path / 'faces.safetensors'}" in first
+    assert {f"model.pretrained={out / 'first' / 'last'}", "model.pretrained_heads=true"} <= set(
+        second
     )
-    for words in (small, large):
+    for words in (first, second):
         assert words[1] == str(tmp_path / "train.csv")
         assert {"train.leave_out_sources=[fairface]", "train.amp=no"} <= set(words)
     # what follows training does not see the source either
     others = str(out / "others.csv")
     assert pl.read_csv(others)["source"].to_list() == ["utkface"]
-    assert ran[2][1:4] == [str(out / "large" / "last"), "--on", others]
+    assert ran[2][1:4] == [str(out / "second" / "last"), "--on", others]
     assert ran[3][3:5] == ["--on", others]
     assert ran[4][1:3] == [str(out / "maskwise.onnx"), str(tmp_path / "test.csv")]

@@ -1,9 +1,8 @@
 r"""Makes the bundled model, from photos to the file in the package, with its figures.
 
-    git show 7ee4ea8:src/maskwise/models/shipped/maskwise.onnx > begin.onnx
-    python -m benchmarks.shipped ../shared/data begin.onnx --out runs/shipped
     python -m benchmarks.shipped ../shared/data package/models/faceres-deep.json \
-        --out runs/faceres [--without all_age_faces] [KEY=VALUE ...]
+        --out runs/shipped [--without all_age_faces] [KEY=VALUE ...]
+    python -m benchmarks.shipped ../shared/data OLDER.onnx --out runs/shipped
 
 The folder holds the sources of `data.py`; the second file is what training begins with. Masks are
 rendered on some of the bare faces. People are split, near-duplicates together, over all sources at
@@ -11,10 +10,10 @@ once: a tenth is the test set and takes no part here; a twenty-fifth of the othe
 calibrates. A stopped run goes on when the command is given again. KEY=VALUE are settings of every
 training, beside those of `recipe.yaml`.
 
-Training begins with an int8 file of the bundled model and takes 40,000 photos of 160 pixels
-(`file_weights.py`); people of the test set may have trained that file. Or it begins with a network
-that knows faces, but not these people (`face_weights.py` says how to get it), and takes two epochs
-at 112 pixels, where a photo costs half, and then 60,000 photos at 160.
+Training begins with a network that knows faces, but not these people (`face_weights.py` says how to
+get it): 100,000 photos at a low learning rate of the backbone, then 250,000 at a higher one. Or it
+begins with an int8 file of the bundled model (`file_weights.py`) and takes the 250,000; people of
+the test set may have trained that file.
 
 `--without` leaves a source out of training, calibration and quantization; its test people then show
 what the model is worth on photos of a source that it never saw. (`face_weights.py` takes statistics
@@ -38,18 +37,16 @@ from maskwise.storage import replacing, write_json
 RECIPE: Final = Path(__file__).with_name("recipe.yaml")
 FACES: Final = "utkface"
 """The source whose photos give batch norms their statistics."""
-SMALL: Final = (
-    "preprocess.height=112", "preprocess.width=112", "train.epochs=2", "optim.lr=1.5e-3",
-    "train.ema=0.998",
+_REPEATS: Final = (
+    "{mask_photos: 2, mask_photos_incorrect: 8, worn_wrong: 10, gender_masks: 2, walking_masks: 2}"
+)
+FIRST: Final = (
+    "train.epoch_photos=100000", "optim.lr=1.5e-3", "optim.backbone_lr_factor=0.25",
+    "train.ema=0.997", f"train.repeat_sources={_REPEATS}",
 )  # fmt: skip
-LARGE: Final = (
-    "preprocess.height=160", "preprocess.width=160", "train.epochs=1", "train.epoch_photos=60000",
-    "optim.lr=5e-4", "train.ema=0.997", "model.pretrained_heads=true",
-)  # fmt: skip
-
-
-ON: Final = ("train.epoch_photos=40000", "optim.lr=1e-3", "train.ema=0.99")
-"""What differs where a network is trained on that knows the tasks."""
+"""Of a network that knows faces, with heads that know nothing."""
+SECOND: Final = ("model.pretrained_heads=true",)
+"""Of a network that knows the tasks."""
 
 
 def train(manifest: Path, run: Path, pretrained: Path, settings: Sequence[str]) -> None:
@@ -62,19 +59,18 @@ def train(manifest: Path, run: Path, pretrained: Path, settings: Sequence[str]) 
 def make_network(options: argparse.Namespace, manifest: Path, out: Path) -> Path:
     """Train from the file that is named; return the model's folder."""
     more = [*leave_out(options.without), *options.settings]
-    large = out / "large"
     if options.begin.suffix == ".onnx":
-        packaged = options.out / "packaged"
-        if not (packaged / WEIGHTS).exists():
-            make_file_weights(manifest, packaged, options.begin)
-        train(manifest, large, packaged, [*LARGE, *ON, *more])
-        return large / "last"
-    faces = options.out / "faces.safetensors"
-    if not faces.exists():
-        make_face_weights(options.begin, options.data / FACES, faces)
-    train(manifest, out / "small", faces, [*SMALL, *more])
-    train(manifest, large, out / "small" / "last", [*LARGE, *more])
-    return large / "last"
+        begun = options.out / "packaged"
+        if not (begun / WEIGHTS).exists():
+            make_file_weights(manifest, begun, options.begin)
+    else:
+        faces = options.out / "faces.safetensors"
+        if not faces.exists():
+            make_face_weights(options.begin, options.data / FACES, faces)
+        train(manifest, out / "first", faces, [*FIRST, *more])
+        begun = out / "first" / "last"
+    train(manifest, out / "second", begun, [*SECOND, *more])
+    return out / "second" / "last"
 
 
 def leave_out(source: str | None) -> list[str]:
