@@ -2,11 +2,21 @@
 
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 
 from maskwise.data.age_ranges import group_of_range, parse_age_range
+from maskwise.data.corrections import Correction, apply_corrections
+from maskwise.data.manifest import (
+    manifest_from_rows,
+    merge_manifests,
+    read_manifest,
+    write_manifest,
+)
 from maskwise.data.options import ImportOptions
 from maskwise.data.sources import detect_layout, import_source
+from maskwise.data.targets import training_age_ranges
 from maskwise.errors import ManifestError
 
 
@@ -192,3 +202,70 @@ def test_wrong_file_names_are_all_listed(tmp_path: Path) -> None:
     assert "3_Asian.jpg: expected id_gender_race_age.jpg" in message
     assert "'59-50' is a range that falls" in message
     assert "person s:1 is male and female" in message
+
+
+def test_ranges_stay_in_the_manifest(tmp_path: Path) -> None:
+    """Also of ages that cross a boundary: a model that predicts years learns from them."""
+    table = tmp_path / "table.csv"
+    table.write_text("path,age\na.jpg,25-34\nb.jpg,more than 70\nc.jpg,41\nd.jpg,\n")
+    for name in "abcd":
+        (tmp_path / f"{name}.jpg").write_bytes(b"")
+    frame = import_source(table, ImportOptions("s"))
+    assert frame["age_range"].to_list() == ["25-34", "71-120", None, None]
+    write_manifest(frame, tmp_path / "m.csv")
+    again = read_manifest(tmp_path / "m.csv")
+    assert again.select("age", "age_group", "age_range").rows() == [
+        (None, None, "25-34"), (None, "old", "71-120"), (41, "middle", None), (None, None, None)
+    ]  # fmt: skip
+    ranges = training_age_ranges(again)
+    assert ranges[:2].tolist() == [[25, 34], [71, 120]]
+    assert np.isnan(ranges[2:]).all()
+    plain = again.filter(pl.col("age").is_not_null())
+    write_manifest(plain, tmp_path / "plain.csv")
+    assert "age_range" not in (tmp_path / "plain.csv").read_text()
+    assert np.isnan(training_age_ranges(read_manifest(tmp_path / "plain.csv"))).all()
+    merged = merge_manifests([again, read_manifest(tmp_path / "plain.csv").with_columns(
+        photo=pl.lit("/e"), person=pl.lit("e"))])  # fmt: skip
+    assert merged["age_range"].to_list() == ["25-34", "71-120", None, None, None]
+
+
+def test_ranges_of_a_manifest_are_checked(tmp_path: Path) -> None:
+    rows = [
+        {"photo": f"{name}.jpg", "person": name, "source": "s", "age": age, "age_group": group,
+         "age_range": ages}
+        for name, age, group, ages in (
+            ("a", None, "old", "30-39"),
+            ("b", 45, None, "30-39"),
+            ("c", None, None, "39-30"),
+            ("d", None, "young", "20-29"),
+            ("e", None, None, "30-39"),
+            ("f", None, "young", "25-34"),
+        )
+    ]  # fmt: skip
+    columns = ["photo", "person", "mask", "gender", "age", "age_group", "box", "source", "fold"]
+    frame = pl.DataFrame(rows, schema_overrides={"age": pl.Int64})
+    missing = [pl.lit(None).alias(name) for name in columns if name not in frame.columns]
+    frame.with_columns(missing).write_csv(tmp_path / "m.csv")
+    with pytest.raises(ManifestError) as raised:
+        read_manifest(tmp_path / "m.csv", check_photos=False)
+    assert str(raised.value).splitlines()[1:] == [
+        "  - row 2: age_range 30-39 is middle, but age_group says old",
+        "  - row 3: age 45 is not in age_range 30-39; correct one of them",
+        "  - row 4: age_range: '39-30' is a range that falls; write 30-39",
+    ]
+    frame[3:].with_columns(missing).write_csv(tmp_path / "m.csv")
+    good = read_manifest(tmp_path / "m.csv", check_photos=False)
+    assert good["age_group"].to_list() == ["young", "middle", "young"]
+
+
+def test_a_corrected_age_leaves_no_range_that_contradicts_it(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.jpg").write_bytes(b"")
+    row = {"photo": str(tmp_path / "a.jpg"), "person": "a", "source": "s", "age_range": "30-39"}
+    frame = manifest_from_rows([row, {**row, "photo": str(tmp_path / "b.jpg"), "person": "b"}])
+    assert frame["age_group"].to_list() == ["middle", "middle"]
+    corrections = [Correction(row["photo"], "age_group", "middle", "old")]
+    applied = apply_corrections(frame, corrections, tmp_path)
+    assert applied.frame.select("age_group", "age_range").rows() == [
+        ("old", None), ("middle", "30-39")
+    ]  # fmt: skip

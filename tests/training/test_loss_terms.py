@@ -9,7 +9,7 @@ from torch.nn import functional as nnf
 
 from maskwise.config import LossSettings
 from maskwise.training.losses import terms
-from maskwise.training.losses.ages import regression_loss, years_loss
+from maskwise.training.losses.ages import range_loss, regression_loss, years_loss
 
 
 def scored(
@@ -129,6 +129,24 @@ def test_years_of_a_worked_case() -> None:
     for age in (2.0, 3.0):
         value = years_loss(uniform, torch.tensor([age]), sigma=1.0)
         assert value.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_range_of_ages_is_as_likely_as_its_years_together() -> None:
+    log_years = torch.log(torch.tensor([[0.1, 0.2, 0.3, 0.4]] * 4)).requires_grad_()
+    ranges = torch.tensor([[1.0, 2.0], [0.0, 120.0], [3.0, 3.0], [70.0, 120.0]])
+    value = range_loss(log_years, ranges)
+    expected = [-math.log(0.5), 0, -math.log(0.4), -math.log(0.4)]  # beyond the last year: the last
+    assert value.tolist() == pytest.approx(expected, abs=1e-6)
+    value.sum().backward()
+    assert log_years.grad is not None
+    assert torch.isfinite(log_years.grad).all()
+    assert log_years.grad[0, [0, 3]].abs().sum() == 0
+
+
+def test_an_age_inside_a_range_is_no_error() -> None:
+    answers = torch.tensor([25.0, 35.0, 52.0])
+    ranges = torch.tensor([[30.0, 39.0]] * 3)
+    assert regression_loss(answers, ranges).tolist() == pytest.approx([0.125, 0, 0.8])
 
 
 def test_years_are_learnt() -> None:

@@ -1,5 +1,6 @@
 """The loss against worked cases: unknown labels add nothing, parts add up to the whole."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,6 +53,7 @@ def loss_of(
     batch: np.ndarray = ROWS,
     codes: dict[str, np.ndarray] = CODES,
     ages: np.ndarray = AGES,
+    ranges: np.ndarray | None = None,
     **settings: Any,
 ) -> torch.Tensor:
     """Return the loss of some rows of a batch; `settings` are sections."""
@@ -59,7 +61,8 @@ def loss_of(
         {"model": {"head": "single" if JOINT in outputs else "multi"}} | settings
     )
     loss = Loss(used, codes, np.arange(len(ages)), CPU)
-    return loss(outputs, Labels.of(codes, ages, rows), Labels.of(codes, ages, batch))
+    labels, whole = (Labels.of(codes, ages, part, age_ranges=ranges) for part in (rows, batch))
+    return loss(outputs, labels, whole)
 
 
 def test_multi_head_is_the_sum_of_means_over_known_labels() -> None:
@@ -227,6 +230,18 @@ def test_years_teach_where_they_are_known() -> None:
     assert years.grad is not None
     assert years.grad[1].abs().sum() == 0  # neither age nor group is known
     assert years.grad[0].abs().sum() > 0
+    # a range teaches where the age is unknown, and each known photo has the same share
+    ranges = np.full((4, 2), NAN, np.float32)
+    ranges[1] = (30, 39)
+    taught = loss_of(outputs, ranges=ranges, model=distribution, loss={"age_distribution": 0})
+    expected = (0.5 * 0.7**2 + 0 + (1.5 - 0.5) + 0.5) / 4  # 20 is ten years below 30
+    assert (taught - base).item() == pytest.approx(expected, rel=1e-4)
+    only = loss_of(
+        outputs, ages=np.full(4, NAN, np.float32), ranges=ranges, model=distribution,
+        loss={"age_regression": 0},
+    )  # fmt: skip
+    likely = float(years[1, 30:40].detach().exp().sum())
+    assert (only - base).item() == pytest.approx(-math.log(likely), rel=1e-4)
 
 
 def test_class_weights_average_one_and_favour_the_rare() -> None:

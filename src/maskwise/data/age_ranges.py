@@ -10,9 +10,11 @@ from typing import Final
 
 import polars as pl
 
-from maskwise.data.checks import MAX_AGE, whole_ages
 from maskwise.labels import TASK_BOUNDARIES, AgeGroup, age_group_of
 
+AGE_RANGE: Final = "age_range"
+"""The column of a manifest for ranges of ages, where a photo has no age in years."""
+MAX_AGE: Final = 120
 AgeRange = tuple[int, int]
 """First and last age in years, both included."""
 _MONTHS: Final = (
@@ -36,6 +38,15 @@ _DECADE: Final = re.compile(r"(\d{1,2}0)\s*(?:'?s|\ub300)")
 _MONTH_NAME: Final = re.compile(r"(\d{1,2}|[a-z]{3,9})[-. /](\d{1,2}|[a-z]{3,9})")
 _KOREAN_DATE: Final = re.compile(r"(\d{1,2})\uc6d4\s*(\d{1,2})\uc77c")
 _BRACKETS: Final = "[](){} "
+
+
+def whole_ages(ages: pl.Series) -> pl.Series:
+    """Return ages as whole years; null where an age is none from 0 to `MAX_AGE`."""
+    years = ages.cast(pl.Float64, strict=False)
+    fits = (years == years.floor()) & years.is_between(0, MAX_AGE)
+    return years.zip_with(fits.fill_null(value=False), pl.Series([None], dtype=pl.Float64)).cast(
+        pl.Int64
+    )
 
 
 def parse_age_range(text: str) -> AgeRange:
@@ -123,14 +134,17 @@ def age_labels(text: str) -> dict[str, object]:
         text: A whole number of years, or a range.
 
     Returns:
-        `age` for a number. For a range `age_group`, which is None where the range crosses a
-        boundary of the task's groups.
+        `age` for a number. For a range `age_range`, and `age_group`, which is None where the range
+        crosses a boundary of the task's groups.
 
     Raises:
         ValueError: The text is neither.
     """
     age = whole_ages(pl.Series([text]))[0]
-    return {"age_group": group_of_range(parse_age_range(text))} if age is None else {"age": age}
+    if age is not None:
+        return {"age": age}
+    first, last = parse_age_range(text)
+    return {"age_group": group_of_range((first, last)), AGE_RANGE: f"{first}-{last}"}
 
 
 def group_of_range(ages: AgeRange, boundaries: Sequence[int] = TASK_BOUNDARIES) -> AgeGroup | None:

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
 
 import polars as pl
 
+from maskwise.data.age_ranges import AGE_RANGE, MAX_AGE, group_of_range, parse_age_range, whole_ages
 from maskwise.data.boxes import parse_box
 from maskwise.data.soft import SOFT, parse_soft
 from maskwise.labels import TASK_BOUNDARIES, TASKS, age_group_of
 
-MAX_AGE: Final = 120
 Problem = tuple[int, str]
 """Row, from 0, and what is wrong with it."""
 
@@ -27,6 +26,7 @@ def row_problems(
         *_wrong_words(frame),
         *_wrong_ages(frame),
         *_wrong_groups(frame, boundaries),
+        *_wrong_age_ranges(frame, boundaries),
         *_wrong_boxes(frame),
         *_wrong_soft_labels(frame),
         *_repeated(frame),
@@ -34,15 +34,6 @@ def row_problems(
     if check_photos:
         problems += missing_photos(frame)
     return sorted(problems)
-
-
-def whole_ages(ages: pl.Series) -> pl.Series:
-    """Return ages as whole years; null where an age is none from 0 to `MAX_AGE`."""
-    years = ages.cast(pl.Float64, strict=False)
-    fits = (years == years.floor()) & years.is_between(0, MAX_AGE)
-    return years.zip_with(fits.fill_null(value=False), pl.Series([None], dtype=pl.Float64)).cast(
-        pl.Int64
-    )
 
 
 def _empty(frame: pl.DataFrame) -> Iterator[Problem]:
@@ -76,6 +67,24 @@ def _wrong_groups(frame: pl.DataFrame, boundaries: Sequence[int]) -> Iterator[Pr
                 row,
                 f"age {ages[row]} is {expected}, but age_group says {group}; correct one of them",
             )
+
+
+def _wrong_age_ranges(frame: pl.DataFrame, boundaries: Sequence[int]) -> Iterator[Problem]:
+    if AGE_RANGE not in frame.columns:
+        return
+    ages = whole_ages(frame["age"])
+    for row in frame[AGE_RANGE].is_not_null().arg_true():
+        try:
+            first, last = parse_age_range(frame[AGE_RANGE][row])
+        except ValueError as error:
+            yield row, f"{AGE_RANGE}: {error}"
+            continue
+        if ages[row] is not None and not first <= ages[row] <= last:
+            yield row, f"age {ages[row]} is not in {AGE_RANGE} {first}-{last}; correct one of them"
+        group = frame["age_group"][row]
+        expected = [group_of_range((first, last), one) for one in (boundaries, TASK_BOUNDARIES)]
+        if group in TASKS["age_group"] and group not in expected and all(expected):
+            yield row, f"{AGE_RANGE} {first}-{last} is {expected[0]}, but age_group says {group}"
 
 
 def _wrong_boxes(frame: pl.DataFrame) -> Iterator[Problem]:

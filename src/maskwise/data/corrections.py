@@ -20,7 +20,8 @@ from typing import Final
 
 import polars as pl
 
-from maskwise.data.checks import row_problems, whole_ages
+from maskwise.data.age_ranges import AGE_RANGE, whole_ages
+from maskwise.data.checks import row_problems
 from maskwise.data.columns import read_rows
 from maskwise.data.manifest import fill_age_groups, photo_id, photo_ids
 from maskwise.errors import ManifestError, listed
@@ -186,6 +187,10 @@ def _corrected(frame: pl.DataFrame, wanted: dict[int, dict[str, Correction]]) ->
         if field != DELETED and new:
             values = [new.get(row, value) for row, value in enumerate(text[field])]
             text = text.with_columns(pl.Series(field, values, dtype=pl.String))
+    if AGE_RANGE in text.columns:  # a corrected age, or age group, says what the range does not
+        stale = [row for row, each in wanted.items() if {"age", "age_group"} & each.keys()]
+        known = ~pl.int_range(pl.len()).is_in(stale)
+        text = text.with_columns(pl.when(known).then(AGE_RANGE).alias(AGE_RANGE))
     return text
 
 

@@ -7,8 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from maskwise.data.age_ranges import age_labels
-from maskwise.data.checks import MAX_AGE
+from maskwise.data.age_ranges import MAX_AGE, age_labels
 from maskwise.data.columns import read_rows
 from maskwise.data.options import (
     MASK_WORDS_SAID,
@@ -19,7 +18,7 @@ from maskwise.data.options import (
     subfolders,
 )
 from maskwise.errors import ManifestError
-from maskwise.labels import NUM_CLASSES, TASK_BOUNDARIES, TASKS, decode_class
+from maskwise.labels import NUM_CLASSES, TASKS, decode_class
 
 # the published set has names with the race missing, and with the dot before jpg missing
 _UTKFACE: Final = re.compile(r"^(\d{1,3})_([01])_(?:[0-4]_)?\d{8,}\D*$")
@@ -139,7 +138,6 @@ def read_decades(folder: Path, options: ImportOptions) -> Iterator[Row]:
 
     A decade gives the age group because the task's boundaries, 30 and 60, begin decades.
     """
-    low, high = TASK_BOUNDARIES
     problems = []
     for decade_folder in subfolders(folder):
         named = _DECADE.match(decade_folder.name)
@@ -152,7 +150,7 @@ def read_decades(folder: Path, options: ImportOptions) -> Iterator[Row]:
                 "photo": str(photo),
                 "person": options.person(photo.stem, decade_folder.name),
                 "gender": "female" if named[2].upper() == "F" else "male",
-                "age_group": TASKS["age_group"][(decade >= low) + (decade >= high)],
+                **age_labels(f"{decade}-{decade + 9}"),
                 "source": options.source,
             }
     options.refuse(folder, problems)

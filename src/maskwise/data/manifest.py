@@ -13,6 +13,13 @@ box      text    'left top right bottom' of the face in pixels; empty is the who
 source   text    the set the photo comes from
 fold     text    empty before the split; then train, val, test or a number
 ======== ======= ===========================================================================
+
+Columns that only some manifests have:
+
+========= ====== ===========================================================================
+age_range text   first and last age in years, `30-39`, where the age itself is unknown
+soft      text   18 probabilities, of pseudo-labels
+========= ====== ===========================================================================
 """
 
 import difflib
@@ -24,7 +31,8 @@ from typing import Final
 
 import polars as pl
 
-from maskwise.data.checks import row_problems, whole_ages
+from maskwise.data.age_ranges import AGE_RANGE, group_of_range, parse_age_range, whole_ages
+from maskwise.data.checks import row_problems
 from maskwise.data.soft import SOFT
 from maskwise.errors import ManifestError, listed
 from maskwise.labels import TASK_BOUNDARIES, TASKS
@@ -41,14 +49,19 @@ SCHEMA: Final[dict[str, type[pl.DataType]]] = {
     "source": pl.String,
     "fold": pl.String,
 }
+OPTIONAL: Final = (AGE_RANGE, SOFT)
+"""Columns of text that a manifest has where a row needs them."""
 
 
 def manifest_from_rows(
     rows: Iterable[dict[str, object]], boundaries: Sequence[int] = TASK_BOUNDARIES
 ) -> pl.DataFrame:
     """Build a manifest from rows that name some of the columns; the age group is filled in."""
+    rows = list(rows)
+    more = [name for name in OPTIONAL if any(row.get(name) for row in rows)]
+    schema: dict[str, type[pl.DataType]] = {**SCHEMA, **dict.fromkeys(more, pl.String)}
     frame = pl.DataFrame(
-        [{name: row.get(name) for name in SCHEMA} for row in rows], schema=SCHEMA, orient="row"
+        [{name: row.get(name) for name in schema} for row in rows], schema=schema, orient="row"
     )
     return fill_age_groups(frame, boundaries)
 
@@ -56,7 +69,7 @@ def manifest_from_rows(
 def fill_age_groups(
     frame: pl.DataFrame, boundaries: Sequence[int] = TASK_BOUNDARIES
 ) -> pl.DataFrame:
-    """Set `age_group` wherever `age` is known; leave the other rows alone."""
+    """Set `age_group` wherever `age` is known, or a range inside a group; leave the other rows."""
     low, high = boundaries
     young, middle, old = TASKS["age_group"]
     group = (
@@ -66,9 +79,18 @@ def fill_age_groups(
         .then(pl.lit(middle))
         .when(pl.col("age").is_not_null())
         .then(pl.lit(old))
-        .otherwise(pl.col("age_group"))
+        .otherwise(pl.coalesce("age_group", _groups_of_ranges(frame, boundaries)))
     )
     return frame.with_columns(age_group=group)
+
+
+def _groups_of_ranges(frame: pl.DataFrame, boundaries: Sequence[int]) -> pl.Series:
+    """Return the age group of each row's range of ages, null where there is none."""
+    if AGE_RANGE not in frame.columns:
+        return pl.Series([None] * len(frame), dtype=pl.String)
+    texts = frame[AGE_RANGE].drop_nulls().unique()
+    groups = {text: group_of_range(parse_age_range(text), boundaries) for text in texts}
+    return frame[AGE_RANGE].replace_strict(groups, default=None, return_dtype=pl.String)
 
 
 def read_manifest(
@@ -113,8 +135,8 @@ def write_manifest(frame: pl.DataFrame, path: Path) -> None:
         StorageError: the disk is full or the folder cannot be written.
     """
     base = f"{path.parent.resolve()}{os.sep}"
-    soft = [SOFT] if SOFT in frame.columns and frame[SOFT].null_count() < len(frame) else []
-    frame = frame.select([*SCHEMA, *soft]).with_columns(pl.col("photo").str.strip_prefix(base))
+    used = [name for name in _optional(frame) if frame[name].null_count() < len(frame)]
+    frame = frame.select([*SCHEMA, *used]).with_columns(pl.col("photo").str.strip_prefix(base))
     if path.suffix not in (".csv", ".parquet"):
         raise ManifestError(f"{path}: a manifest ends in .csv or .parquet")
     content = io.BytesIO()  # what the library makes of a full disk is no OSError
@@ -167,7 +189,7 @@ def merge_manifests(
             "--same-people, where it means different people --prefix-people; a photo may stand "
             f"in one of them only:\n{listed(problems)}"
         )
-    return pl.concat(frames, how="diagonal")  # some may have soft labels
+    return pl.concat(frames, how="diagonal")  # some may have the optional columns
 
 
 def _read_table(path: Path) -> pl.DataFrame:
@@ -183,14 +205,18 @@ def _read_table(path: Path) -> pl.DataFrame:
 
 def _with_schema(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
     missing = [name for name in SCHEMA if name not in frame.columns]
-    unknown = [name for name in frame.columns if name not in (*SCHEMA, SOFT)]
+    unknown = [name for name in frame.columns if name not in (*SCHEMA, *OPTIONAL)]
     problems = [f"column {name!r} is unknown{_nearest(name, missing)}" for name in unknown]
     problems += [f"column {name!r} is missing" for name in missing]
     if problems:
         raise ManifestError(f"{path}: wrong columns:\n{listed(problems)}")
-    names = [*SCHEMA, *([SOFT] if SOFT in frame.columns else [])]
+    names = [*SCHEMA, *_optional(frame)]
     text = (pl.col(name).cast(pl.String).str.strip_chars().replace("", None) for name in names)
     return frame.select(text)
+
+
+def _optional(frame: pl.DataFrame) -> list[str]:
+    return [name for name in OPTIONAL if name in frame.columns]
 
 
 def _nearest(name: str, candidates: Sequence[str]) -> str:

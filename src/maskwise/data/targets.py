@@ -7,11 +7,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from maskwise.config import LabelSettings
+from maskwise.data.age_ranges import AGE_RANGE, parse_age_range
 from maskwise.data.manifest import fill_age_groups
 from maskwise.labels import TASKS, UNKNOWN, encode_class
 
 Codes = dict[str, NDArray[np.int64]]
 Ages = NDArray[np.float32]
+AgeRanges = NDArray[np.float32]
 
 
 def task_codes(frame: pl.DataFrame, labels: LabelSettings) -> Codes:
@@ -45,6 +47,19 @@ def known_ages(frame: pl.DataFrame) -> Ages:
 def training_ages(frame: pl.DataFrame, labels: LabelSettings) -> Ages:
     """Return the ages that training uses (N,), NaN where unknown or dropped."""
     return np.where(_dropped(frame, labels), np.float32("nan"), known_ages(frame))
+
+
+def training_age_ranges(frame: pl.DataFrame) -> AgeRanges:
+    """Return first and last age of each row (N, 2), NaN where the age is known or no range is."""
+    unknown = (float("nan"), float("nan"))
+    if AGE_RANGE not in frame.columns:
+        return np.full((len(frame), 2), np.nan, dtype=np.float32)
+    known = {text: parse_age_range(text) for text in frame[AGE_RANGE].drop_nulls().unique()}
+    ranges = [
+        known[text] if text and age is None else unknown
+        for age, text in frame.select("age", AGE_RANGE).iter_rows()
+    ]
+    return np.array(ranges, dtype=np.float32).reshape(-1, 2)
 
 
 def _dropped(frame: pl.DataFrame, labels: LabelSettings) -> NDArray[np.bool_]:

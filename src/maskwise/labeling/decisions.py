@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from maskwise.data.checks import MAX_AGE
+from maskwise.data.age_ranges import MAX_AGE
 from maskwise.labeling.records import (
     FIELDS,
     STATE_OF,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from maskwise.data.batches import Rows, epoch_steps
 from maskwise.data.frames import FrameSource
 from maskwise.data.sampling import Sampler
-from maskwise.data.targets import Ages, Codes
+from maskwise.data.targets import AgeRanges, Ages, Codes
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,8 @@ class TrainingData:
     """What training is told."""
     train_ages: Ages
     """Likewise, in years."""
+    train_age_ranges: AgeRanges
+    """Likewise, first and last year, where the age itself is unknown."""
     task_codes: Codes
     """What validation is scored by."""
     ages: Ages

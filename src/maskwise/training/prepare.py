@@ -29,6 +29,7 @@ from maskwise.data.targets import (
     answered_codes,
     group_mean_ages,
     known_ages,
+    training_age_ranges,
     training_ages,
     training_codes,
 )
@@ -127,7 +128,8 @@ def check_labels(rows: RunRows, settings: Settings) -> None:
         raise ManifestError("no training photo has a label of a task that weighs more than 0")
     years = training_ages(rows.frame[rows.train], settings.labels)
     learns_years = settings.model.age_regression and "age_group" in settings.model.tasks
-    if learns_years and np.isnan(years).all():
+    ranges = training_age_ranges(rows.frame[rows.train])
+    if learns_years and np.isnan(years).all() and np.isnan(ranges).all():
         raise ManifestError("model.age_regression: no training photo has an age in years to learn")
     _check_sources(settings, rows)
     _check_partners(settings.mix, trained, years)
@@ -192,6 +194,7 @@ def load_data(
         frames,
         codes,
         training_ages(frame, settings.labels),
+        training_age_ranges(frame),
         answered_codes(frame, settings.labels, settings.model.tasks),
         known_ages(frame),
         rows.train,

@@ -156,10 +156,12 @@ class Stepper:
     def labels(self, rows: Rows, epoch: int) -> Labels:
         """Return what is known of photos as they are mixed in an epoch."""
         data, mix = self._data, self._mixer.plan(rows, epoch)
-        plain = Labels.of(data.train_codes, data.train_ages, photo_rows(rows), data.taught)
+        known = (data.train_codes, data.train_ages)
+        more = (data.taught, data.train_age_ranges)
+        plain = Labels.of(*known, photo_rows(rows), *more)
         if not len(mix.photo):
             return plain
-        others = Labels.of(data.train_codes, data.train_ages, mix.partner, data.taught)
+        others = Labels.of(*known, mix.partner, *more)
         size = self._settings.preprocess
         return plain.mixed(others, mix.photo, kept_shares(mix, size.height, size.width))
 

@@ -22,6 +22,24 @@ def years_loss(log_years: torch.Tensor, ages: torch.Tensor, sigma: float) -> tor
     return divergence + error
 
 
+def range_loss(log_years: torch.Tensor, ranges: torch.Tensor) -> torch.Tensor:
+    """Return (m,): -log of the probability that the age lies in a known range.
+
+    The likelihood of interval-censored data (Klein & Moeschberger, 2003, 'Survival Analysis',
+    section 3.5). `ranges` (m, 2) are first and last age; beyond the last year of `log_years`
+    (m, years) they count as the last.
+    """
+    years = torch.arange(log_years.shape[1], device=log_years.device)
+    ranges = ranges.clamp(max=float(years[-1]))
+    inside = (years >= ranges[:, :1]) & (years <= ranges[:, 1:])
+    return -log_years.masked_fill(~inside, -torch.inf).logsumexp(dim=1)
+
+
 def regression_loss(answers: torch.Tensor, ages: torch.Tensor) -> torch.Tensor:
-    """Return (m,): the Huber loss of the age in decades, with its bend at one decade."""
+    """Return (m,): the Huber loss of the age in decades, with its bend at one decade.
+
+    `ages` is (m,), or (m, 2) of ranges: then the loss is that of the nearest age in the range.
+    """
+    if ages.dim() > 1:
+        ages = torch.minimum(torch.maximum(answers.detach(), ages[:, 0]), ages[:, 1])
     return nnf.smooth_l1_loss(answers / _DECADE, ages / _DECADE, reduction="none")

@@ -26,6 +26,8 @@ class Labels:
     """Task -> (m,) codes, `UNKNOWN` where unknown."""
     ages: NDArray[np.float32]
     """(m,) years, NaN where unknown."""
+    age_ranges: NDArray[np.float32]
+    """(m, 2) first and last age in years, NaN where the age is known or no range is."""
     taught: NDArray[np.float32] | None = None
     """(m, 18) probabilities of a teacher, NaN where it says nothing; None: there is none."""
 
@@ -36,6 +38,7 @@ class Labels:
         ages: NDArray[np.float32],
         rows: NDArray[np.int64],
         taught: NDArray[np.float32] | None = None,
+        age_ranges: NDArray[np.float32] | None = None,
     ) -> Self:
         """Return the labels of plain photos; all else is of all rows of a manifest."""
         return cls(
@@ -43,6 +46,7 @@ class Labels:
             np.ones(len(rows), dtype=np.float32),
             {task: codes[task][rows] for task in TASKS},
             ages[rows],
+            np.full((len(rows), 2), np.nan, np.float32) if age_ranges is None else age_ranges[rows],
             None if taught is None else taught[rows],
         )
 
@@ -59,6 +63,7 @@ class Labels:
             weight=np.concatenate([weight, 1 - kept]),
             codes={task: np.concatenate([self.codes[task], others.codes[task]]) for task in TASKS},
             ages=np.concatenate([self.ages, others.ages]),
+            age_ranges=np.concatenate([self.age_ranges, others.age_ranges]),
             taught=None
             if self.taught is None or others.taught is None
             else np.concatenate([self.taught, others.taught]),
@@ -78,8 +83,21 @@ class Labels:
             weight=np.tile(self.weight, times) / np.float32(times),
             codes={task: np.tile(codes, times) for task, codes in self.codes.items()},
             ages=np.tile(self.ages, times),
+            age_ranges=np.tile(self.age_ranges, (times, 1)),
             taught=None if self.taught is None else np.tile(self.taught, (times, 1)),
         )
+
+    @property
+    def has_age(self) -> NDArray[np.bool_]:
+        """(m,): whether the age in years is known."""
+        known: NDArray[np.bool_] = ~np.isnan(self.ages)
+        return known
+
+    @property
+    def has_age_range(self) -> NDArray[np.bool_]:
+        """(m,): whether a range of ages is known instead."""
+        known: NDArray[np.bool_] = ~np.isnan(self.age_ranges[:, 0])
+        return known
 
     @property
     def is_taught(self) -> NDArray[np.bool_]:

@@ -1,6 +1,7 @@
 """The loss of a batch: of all outputs, over what is known of their photos."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from maskwise.models.outputs import (
     joint_log_probabilities,
 )
 from maskwise.models.probabilities import task_sums
-from maskwise.training.losses.ages import regression_loss, years_loss
+from maskwise.training.losses.ages import range_loss, regression_loss, years_loss
 from maskwise.training.losses.class_weights import class_weights
 from maskwise.training.losses.labels import Labels
 from maskwise.training.losses.taught import taught_loss
@@ -132,23 +133,29 @@ class Loss:
         return self._distill.weight * (each * weight).sum() / float(batch.weight.sum())
 
     def _years(self, outputs: Outputs, labels: Labels, batch: Labels) -> torch.Tensor:
-        """Return the loss of the ages in years, where a model tells them."""
+        """Return the loss of ages and of ranges of ages, where a model predicts years.
+
+        It is a mean over the photos of the batch that carry either.
+        """
         total = torch.zeros((), device=self._device)
-        known = ~np.isnan(labels.ages)
-        in_batch = float(batch.weight[~np.isnan(batch.ages)].sum())
+        in_batch = float(batch.weight[batch.has_age | batch.has_age_range].sum())
         if not in_batch:
             return total
-        photo = torch.from_numpy(labels.photo[known]).to(self._device)
-        ages = torch.from_numpy(labels.ages[known]).to(self._device)
-        own = (labels.weight * self._own_share(labels))[known]
-        weight = torch.from_numpy(own).to(self._device) / in_batch
         settings = self._settings
-        if YEARS in outputs:
-            each = years_loss(outputs[YEARS][photo], ages, settings.age_sigma)
-            total = total + settings.age_distribution * (each * weight).sum()
-        if AGE in outputs:
-            each = regression_loss(outputs[AGE][photo], ages)
-            total = total + settings.age_regression * (each * weight).sum()
+        for known, values, loss in (
+            (labels.has_age, labels.ages, partial(years_loss, sigma=settings.age_sigma)),
+            (labels.has_age_range, labels.age_ranges, range_loss),
+        ):
+            photo = torch.from_numpy(labels.photo[known]).to(self._device)
+            ages = torch.from_numpy(values[known]).to(self._device)
+            own = (labels.weight * self._own_share(labels))[known]
+            weight = torch.from_numpy(own).to(self._device) / in_batch
+            if YEARS in outputs:
+                each = loss(outputs[YEARS][photo], ages)
+                total = total + settings.age_distribution * (each * weight).sum()
+            if AGE in outputs:
+                each = regression_loss(outputs[AGE][photo], ages)
+                total = total + settings.age_regression * (each * weight).sum()
         return total
 
 
