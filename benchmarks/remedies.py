@@ -18,6 +18,7 @@ from typing import Any, Final
 import polars as pl
 
 from benchmarks.commands import maskwise
+from maskwise.data.manifest import read_manifest, write_manifest
 
 HELD_OUT: Final = (
     "all_age_faces", "fairface", "gender_masks", "walking_masks", "worn_wrong",
@@ -73,8 +74,15 @@ def measure(
     for name in names:
         run = out / name.replace(",", "").replace(" ", "-")
         if not (run / "last" / "model.safetensors").exists():
-            words = ["train", manifest, "--recipe", RECIPE, "--out", run, *SHORT, *REMEDIES[name]]
-            maskwise(*words, f"model.pretrained={weights}", f"train.epoch_photos={photos}")
+            begun = ["--resume"] if (run / "settings.yaml").exists() else []
+            words = ["train", manifest, "--recipe", RECIPE, "--out", run, *begun]
+            maskwise(
+                *words,
+                *SHORT,
+                *REMEDIES[name],
+                f"model.pretrained={weights}",
+                f"train.epoch_photos={photos}",
+            )
         scores = run / "evaluation" / "evaluation.json"
         if not scores.exists():
             maskwise("evaluate", run / "last", bare, "--fold", "test", "--out", scores.parent)
@@ -84,11 +92,9 @@ def measure(
 
 def bare_faces(test: Path, out: Path) -> Path:
     """Write the manifest of the bare faces of the sources that are predicted; return it."""
-    rows = pl.read_csv(test, infer_schema=False)
     of_sources = pl.col("source").is_in([*HELD_OUT[:2], HOME])
     path = out / "test.csv"
-    out.mkdir(parents=True, exist_ok=True)
-    rows.filter(of_sources & (pl.col("mask") == "not_wear")).write_csv(path)
+    write_manifest(read_manifest(test).filter(of_sources & (pl.col("mask") == "not_wear")), path)
     return path
 
 

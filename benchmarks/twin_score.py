@@ -14,20 +14,30 @@ import polars as pl
 
 from benchmarks.competition_twin import PEOPLE_FILE
 from maskwise.data.split import TEST
+from maskwise.errors import ManifestError, MaskwiseError
 from maskwise.evaluation.metrics import confusion_matrix, macro_f1
 from maskwise.labels import NUM_CLASSES
 
 
 def twin_scores(twin: Path, submission: Path, unseen: Path | None) -> dict[str, dict[str, float]]:
-    """Return photos and macro-F1 over the 18 classes, of all people and of those held out."""
-    joined = pl.read_csv(twin / "eval" / "gt.csv").rename({"ans": "truth"})
-    joined = joined.join(pl.read_csv(submission), on="ImageID", validate="1:1")
-    joined = joined.join(pl.read_csv(twin / "eval" / PEOPLE_FILE), on="ImageID")
+    """Return photos and macro-F1 over the 18 classes, of all people and of those held out.
+
+    Raises:
+        ManifestError: Photos lack a prediction or have two, or nobody is held out.
+    """
+    truth = pl.read_csv(twin / "eval" / "gt.csv").rename({"ans": "truth"})
+    predicted = pl.read_csv(submission)
+    if sorted(predicted["ImageID"]) != sorted(truth["ImageID"]):
+        raise ManifestError(f"{submission} does not have the photos of {twin}, each once")
+    joined = truth.join(predicted, on="ImageID")
     groups = {"all people": joined}
     if unseen:
+        joined = joined.join(pl.read_csv(twin / "eval" / PEOPLE_FILE), on="ImageID")
         rows = pl.read_csv(unseen, infer_schema=False).filter(pl.col("fold") == TEST)
         names = {Path(photo).name for photo in rows["photo"]}
         groups["people held out"] = joined.filter(pl.col("photo").is_in(names))
+        if groups["people held out"].is_empty():
+            raise ManifestError(f"{unseen} has nobody of {twin} in the fold {TEST}")
     return {name: _scores(rows) for name, rows in groups.items()}
 
 
@@ -43,8 +53,12 @@ def main() -> None:
     parser.add_argument("submission", type=Path)
     parser.add_argument("--unseen", type=Path)
     own = parser.parse_args()
+    try:
+        scores = twin_scores(own.twin, own.submission, own.unseen)
+    except MaskwiseError as error:
+        parser.error(str(error))
     print("| | Photos | Macro-F1 |\n|---|---|---|")
-    for name, found in twin_scores(own.twin, own.submission, own.unseen).items():
+    for name, found in scores.items():
         print(f"| {name} | {found['photos']} | {found['macro_f1']:.3f} |")
 
 

@@ -97,6 +97,18 @@ def test_people_of_the_evaluation_are_known(data: Path, built: Path, tmp_path: P
     assert found["people held out"] == {"photos": 7, "macro_f1": 1}
     assert found["all people"]["photos"] == len(truth)
     assert found["all people"]["macro_f1"] < 0.5
+    with pytest.raises(ManifestError, match="nobody of"):
+        twin_scores(built, tmp_path / "submission.csv", elsewhere(tmp_path))
+    submission.select("ImageID", "ans")[1:].write_csv(tmp_path / "part.csv")
+    with pytest.raises(ManifestError, match="each once"):
+        twin_scores(built, tmp_path / "part.csv", None)
+
+
+def elsewhere(folder: Path) -> Path:
+    """Return a manifest of other people."""
+    path = folder / "others.csv"
+    path.write_text("photo,fold\nsomebody.jpg,test\n")
+    return path
 
 
 def test_people_follow_from_the_seed(data: Path) -> None:

@@ -79,7 +79,7 @@ def test_about_one_face_in_seventeen_has_a_twin(sets: dict[str, pl.DataFrame]) -
 
 
 def test_the_bundled_model_predicts_as_exact_arithmetic(sets: dict[str, pl.DataFrame]) -> None:
-    chosen = pl.concat([frame.sample(200, seed=4) for frame in sets.values()])
+    chosen = pl.concat([frame.sample(200, seed=4) for frame in sets.values()], how="diagonal")
     bundled = OnnxClassifier.load(SHIPPED, threads=1)
     exact = InferenceSession(SHIPPED, exact_options(), providers=["CPUExecutionProvider"])
     frames = open_frames(photo_refs(chosen), Framer(bundled.info.preprocess), CacheSettings())
@@ -91,7 +91,8 @@ def test_the_bundled_model_predicts_as_exact_arithmetic(sets: dict[str, pl.DataF
 
 
 def test_masks_are_drawn_on_real_faces(sets: dict[str, pl.DataFrame], tmp_path: Path) -> None:
-    bare = pl.concat([sets[name].sample(6, seed=3) for name in ("utkface", "asian_decades")])
+    parts = [sets[name].sample(6, seed=3) for name in ("utkface", "asian_decades")]
+    bare = pl.concat(parts, how="diagonal")
     step = MaskStep("yunet", wear=2, incorrect=1, bare=1, seed=0)
     made = derive_set(bare, tmp_path / "out", step, 0, stems=person_folders(bare))
     assert len(made.frame) == 4 * len(bare)

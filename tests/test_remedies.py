@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-import polars as pl
 import pytest
 from benchmarks import remedies
 
+from maskwise.data.manifest import manifest_from_rows, read_manifest, write_manifest
 from maskwise.settings import load_settings, setting_values
 
 HELD_OUT = ("all_age_faces", "fairface")
@@ -23,23 +23,28 @@ def test_every_remedy_is_a_training_of_its_own() -> None:
 def test_figures_are_those_of_bare_faces_of_held_out_sources(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = [
-        {"photo": f"{source}-{mask}.jpg", "source": source, "mask": mask}
+    names = [
+        (source, mask)
         for source in (*HELD_OUT, "utkface", "asian_decades")
         for mask in ("not_wear", "wear")
     ]
-    pl.DataFrame(rows).write_csv(tmp_path / "test.csv")
+    rows = []
+    for source, mask in names:
+        photo = tmp_path / f"{source}-{mask}.jpg"
+        photo.write_bytes(b"")
+        rows.append({"photo": str(photo), "person": photo.stem, "source": source, "mask": mask})
+    write_manifest(manifest_from_rows(rows), tmp_path / "test.csv")
     out, calls = tmp_path / "out", []
 
     def maskwise(command: str, *words: object) -> None:
-        calls.append(command)
+        calls.append(" ".join([command, *(word for word in map(str, words) if word == "--resume")]))
         folder = Path(str(words[list(words).index("--out") + 1]))
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         if command == "train":
-            (folder / "last").mkdir()
+            (folder / "last").mkdir(exist_ok=True)
             (folder / "last" / "model.safetensors").touch()
             return
-        shown = pl.read_csv(str(words[1]))
+        shown = read_manifest(Path(str(words[1])))
         assert set(shown["mask"]) == {"not_wear"}
         age = {"balanced_accuracy": 0.5, "recalls": {"old": 0.25}}
         own = {"age_group": age, "gender": {"balanced_accuracy": 0.75}}
@@ -47,14 +52,16 @@ def test_figures_are_those_of_bare_faces_of_held_out_sources(
         (folder / "evaluation.json").write_text(json.dumps(scores))
 
     monkeypatch.setattr(remedies, "maskwise", maskwise)
-    names = ["nothing", "all three"]
+    chosen = ["nothing", "all three"]
+    (out / "all-three").mkdir(parents=True)
+    (out / "all-three" / "settings.yaml").touch()  # a training that was stopped
     for _ in range(2):  # the second time all is there
         found = remedies.measure(
-            tmp_path / "train.csv", tmp_path / "test.csv", tmp_path / "w", out, 8, names
+            tmp_path / "train.csv", tmp_path / "test.csv", tmp_path / "w", out, 8, chosen
         )
-        assert list(found) == names
+        assert list(found) == chosen
         assert set(found["nothing"]) == {*HELD_OUT, "utkface"}
-    assert calls == ["train", "evaluate"] * 2
+    assert calls == ["train", "evaluate", "train --resume", "evaluate"]
     remedies.print_table(found)
     printed = capsys.readouterr().out.splitlines()
     assert printed[2] == "| nothing | 0.500 | 0.250 | 0.750 | 0.500 | 0.250 | 0.750 | 0.500 |"

@@ -120,14 +120,14 @@ def join(people: Path, rendered: list[Path]) -> pl.DataFrame:
     """
     frame = _absolute(people)
     folds = dict(frame.select("person", "fold").iter_rows())
-    made = pl.concat([_absolute(path) for path in rendered])
+    made = pl.concat([_absolute(path) for path in rendered], how="diagonal")
     made = made.with_columns(fold=pl.col("person").replace_strict(folds))
     test = pl.col("fold") == "test"
     made = made.filter(~test | (pl.col("mask") != "not_wear"))
     lists = [pl.read_csv(path.with_name("drawn.csv"), infer_schema=False) for path in rendered]
     originals = {photo for drawn in lists for photo in drawn["from"]}
     doubled = pl.col("photo").is_in(list(originals)) & ~test
-    joined = pl.concat([made, frame.filter(~doubled)])
+    joined = pl.concat([made, frame.filter(~doubled)], how="diagonal")
     rare = (pl.col("source") == REAL) & (pl.col("mask") == "incorrect") & ~test
     return joined.with_columns(
         source=pl.when(rare).then(pl.lit(RARE)).otherwise("source"),

@@ -6,9 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from maskwise.config import LabelSettings
 from maskwise.data.age_ranges import group_of_range, parse_age_range
 from maskwise.data.corrections import Correction, apply_corrections
 from maskwise.data.manifest import (
+    fill_age_groups,
     manifest_from_rows,
     merge_manifests,
     read_manifest,
@@ -16,8 +18,11 @@ from maskwise.data.manifest import (
 )
 from maskwise.data.options import ImportOptions
 from maskwise.data.sources import detect_layout, import_source
-from maskwise.data.targets import training_age_ranges
+from maskwise.data.targets import training_age_ranges, training_codes
 from maskwise.errors import ManifestError
+from maskwise.labels import UNKNOWN
+from maskwise.settings import load_settings
+from maskwise.training.prepare import RunRows, check_labels
 
 
 @pytest.mark.parametrize(
@@ -217,13 +222,20 @@ def test_ranges_stay_in_the_manifest(tmp_path: Path) -> None:
     assert again.select("age", "age_group", "age_range").rows() == [
         (None, None, "25-34"), (None, "old", "71-120"), (41, "middle", None), (None, None, None)
     ]  # fmt: skip
-    ranges = training_age_ranges(again)
+    ranges = training_age_ranges(again, LabelSettings())
     assert ranges[:2].tolist() == [[25, 34], [71, 120]]
     assert np.isnan(ranges[2:]).all()
+    # ages that training leaves out
+    dropped = LabelSettings(drop_ages=((25, 34),))
+    assert np.isnan(training_age_ranges(again, dropped)[0]).all()
+    assert training_age_ranges(again, LabelSettings(drop_ages=((25, 33),)))[0].tolist() == [25, 34]
+    assert training_codes(again, LabelSettings(drop_ages=((71, 120),)))["age_group"][1] == UNKNOWN
     plain = again.filter(pl.col("age").is_not_null())
     write_manifest(plain, tmp_path / "plain.csv")
     assert "age_range" not in (tmp_path / "plain.csv").read_text()
-    assert np.isnan(training_age_ranges(read_manifest(tmp_path / "plain.csv"))).all()
+    assert np.isnan(
+        training_age_ranges(read_manifest(tmp_path / "plain.csv"), LabelSettings())
+    ).all()
     merged = merge_manifests([again, read_manifest(tmp_path / "plain.csv").with_columns(
         photo=pl.lit("/e"), person=pl.lit("e"))])  # fmt: skip
     assert merged["age_range"].to_list() == ["25-34", "71-120", None, None, None]
@@ -240,6 +252,8 @@ def test_ranges_of_a_manifest_are_checked(tmp_path: Path) -> None:
             ("d", None, "young", "20-29"),
             ("e", None, None, "30-39"),
             ("f", None, "young", "25-34"),
+            ("g", None, "old", "25-34"),
+            ("h", None, None, "35"),
         )
     ]  # fmt: skip
     columns = ["photo", "person", "mask", "gender", "age", "age_group", "box", "source", "fold"]
@@ -249,11 +263,13 @@ def test_ranges_of_a_manifest_are_checked(tmp_path: Path) -> None:
     with pytest.raises(ManifestError) as raised:
         read_manifest(tmp_path / "m.csv", check_photos=False)
     assert str(raised.value).splitlines()[1:] == [
-        "  - row 2: age_range 30-39 is middle, but age_group says old",
+        "  - row 2: no age of age_range 30-39 is old, as age_group says",
         "  - row 3: age 45 is not in age_range 30-39; correct one of them",
         "  - row 4: age_range: '39-30' is a range that falls; write 30-39",
+        "  - row 8: no age of age_range 25-34 is old, as age_group says",
+        "  - row 9: age_range 35 is a single age; write it in the column age",
     ]
-    frame[3:].with_columns(missing).write_csv(tmp_path / "m.csv")
+    frame[3:6].with_columns(missing).write_csv(tmp_path / "m.csv")
     good = read_manifest(tmp_path / "m.csv", check_photos=False)
     assert good["age_group"].to_list() == ["young", "middle", "young"]
 
@@ -269,3 +285,60 @@ def test_a_corrected_age_leaves_no_range_that_contradicts_it(tmp_path: Path) -> 
     assert applied.frame.select("age_group", "age_range").rows() == [
         ("old", None), ("middle", "30-39")
     ]  # fmt: skip
+    crossing = manifest_from_rows([{**row, "age_range": "25-34"}])
+    for after, left in (("young", "25-34"), ("old", None)):
+        corrections = [Correction(row["photo"], "age_group", "", after)]
+        frame = apply_corrections(crossing, corrections, tmp_path).frame
+        assert frame.select("age_group", "age_range").rows() == [(after, left)]
+    corrections = [Correction(row["photo"], "age", "", "27")]
+    frame = apply_corrections(crossing, corrections, tmp_path).frame
+    assert frame.select("age", "age_range").rows() == [(27, None)]
+
+
+def test_groups_of_ranges_follow_other_boundaries() -> None:
+    rows = [
+        {"photo": name, "person": name, "source": "s", "age_range": ages, "age_group": group}
+        for name, ages, group in (
+            ("a", "40-49", None), ("b", "58-59", None), ("c", "25-34", "young"), ("d", None, "old")
+        )
+    ]  # fmt: skip
+    frame = manifest_from_rows(rows)
+    assert frame["age_group"].to_list() == ["middle", "middle", "young", "old"]
+    assert fill_age_groups(frame, (20, 40))["age_group"].to_list() == [
+        "old",
+        "old",
+        "middle",
+        "old",
+    ]
+    # the range crosses 45: what it was by 30 and 60 says nothing
+    other = fill_age_groups(frame, (22, 45))["age_group"].to_list()
+    assert other == [None, "old", "middle", "old"]
+
+
+def test_an_age_and_a_range_of_a_table_agree(tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text(
+        "path,age,age_range,age_group\na.jpg,,25-34,\nb.jpg,31,30-39,\nc.jpg,,25-34,young\n"
+        "d.jpg,,35,\n"
+    )
+    frame = import_source(table, ImportOptions("s"))
+    assert frame.select("age", "age_range", "age_group").rows() == [
+        (None, "25-34", None), (31, None, "middle"), (None, "25-34", "young"), (35, None, "middle")
+    ]  # fmt: skip
+    table.write_text("path,age,age_range,age_group\na.jpg,41,25-34,\nb.jpg,,25-34,old\n")
+    with pytest.raises(ManifestError) as raised:
+        import_source(table, ImportOptions("s"))
+    assert "row 2: age 41 is not in the range 25-34" in str(raised.value)
+    assert "row 3: no age of 25-34 is old" in str(raised.value)
+
+
+def test_ranges_alone_are_enough_to_learn_years_from() -> None:
+    rows = [
+        {"photo": f"{n}", "person": f"{n}", "source": "s", "age_range": "25-34", "fold": "train"}
+        for n in range(4)
+    ]
+    runs = RunRows(manifest_from_rows(rows), np.arange(4), np.arange(0))
+    words = ["model.tasks=[age_group]", "train.val_fold=none"]
+    check_labels(runs, load_settings(None, [*words, "model.age=distribution"]))
+    with pytest.raises(ManifestError, match="no training photo has a label"):
+        check_labels(runs, load_settings(None, words))

@@ -17,12 +17,16 @@ from conftest import photo_array, read_rows, write_set
 from maskwise.cli import app
 from maskwise.config import Settings
 from maskwise.data.manifest import read_manifest
+from maskwise.errors import RunError, SettingsError
 from maskwise.labels import TASKS, UNKNOWN
 from maskwise.models.outputs import JOINT
 from maskwise.models.probabilities import task_sums
+from maskwise.settings import load_settings
+from maskwise.training.lineage import seen_sources
 from maskwise.training.losses.labels import Labels
 from maskwise.training.losses.loss import Loss
 from maskwise.training.losses.taught import taught_loss
+from maskwise.training.teacher import check_teacher
 
 CPU = torch.device("cpu")
 RANDOM = np.random.default_rng(0)
@@ -122,8 +126,11 @@ def test_a_student_learns_what_its_teacher_says(place: Path, tiny: list[str]) ->
     seen = json.loads((place / "teacher" / "best" / "model.json").read_text())["data"]["sources"]
     (place / "teacher").rename(place / "moved")  # it goes on without the teacher
     invoke("train", place / "data" / "wrong.csv", "--out", place / "student", "--resume")
-    kept = json.loads((place / "student" / "teacher.json").read_text())
-    assert kept == {"trained_on": seen}
+    settings = load_settings(place / "student" / "settings.yaml")
+    assert seen_sources([], settings, place / "student") == set(seen)
+    assert seen_sources([], settings, place) is None  # an older run kept nothing
+    with pytest.raises(RunError, match="is no folder"):
+        seen_sources([], settings)
     (place / "moved").rename(place / "teacher")
     table = pl.read_csv(place / "student" / "teacher.csv")
     assert len(table) == 36
@@ -237,3 +244,16 @@ def test_wrong_soft_labels_are_told_by_row(place: Path, tiny: list[str]) -> None
     message = refused("train", manifest, *tiny, "--out", place / "run")
     assert "row 2: soft: expected 18 probabilities, got 2" in message
     assert "row 3: soft: expected probabilities that sum to 1, got a sum of 1.8" in message
+
+
+def test_a_run_that_has_its_answers_needs_no_teacher(tmp_path: Path) -> None:
+    words = [f"distill.teacher={tmp_path / 'gone'}"]
+    for head, folders in (("multi", [""]), ("tasks", list(TASKS))):
+        settings = load_settings(None, [*words, f"model.head={head}"])
+        run = tmp_path / head
+        with pytest.raises(SettingsError, match="there is no"):
+            check_teacher(settings, run)
+        for folder in folders:
+            (run / folder).mkdir(parents=True)
+            (run / folder / "teacher.csv").touch()
+        check_teacher(settings, run)

@@ -42,6 +42,10 @@ class LabelSettings(Section):
         """Return whether training leaves this age out."""
         return any(first <= age <= last for first, last in self.drop_ages)
 
+    def drops_all(self, first: int, last: int) -> bool:
+        """Return whether training leaves out every age of a range."""
+        return bool(self.drop_ages) and all(map(self.drops, range(first, last + 1)))
+
 
 class PreprocessSettings(Section):
     """From a decoded photo to the array that the model sees; saved with the model."""

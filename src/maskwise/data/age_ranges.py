@@ -149,5 +149,14 @@ def age_labels(text: str) -> dict[str, object]:
 
 def group_of_range(ages: AgeRange, boundaries: Sequence[int] = TASK_BOUNDARIES) -> AgeGroup | None:
     """Return the age group that holds a whole range, or None where it crosses a boundary."""
-    first, last = (age_group_of(age, boundaries) for age in ages)
-    return first if first == last else None
+    groups = groups_of_range(ages, boundaries)
+    return groups[0] if len(groups) == 1 else None
+
+
+def groups_of_range(
+    ages: AgeRange, boundaries: Sequence[int] = TASK_BOUNDARIES
+) -> tuple[AgeGroup, ...]:
+    """Return the age groups that hold some age of a range, youngest first."""
+    groups = tuple(AgeGroup)
+    first, last = (groups.index(age_group_of(age, boundaries)) for age in ages)
+    return groups[first : last + 1]

@@ -5,7 +5,13 @@ from pathlib import Path
 
 import polars as pl
 
-from maskwise.data.age_ranges import AGE_RANGE, MAX_AGE, group_of_range, parse_age_range, whole_ages
+from maskwise.data.age_ranges import (
+    AGE_RANGE,
+    MAX_AGE,
+    groups_of_range,
+    parse_age_range,
+    whole_ages,
+)
 from maskwise.data.boxes import parse_box
 from maskwise.data.soft import SOFT, parse_soft
 from maskwise.labels import TASK_BOUNDARIES, TASKS, age_group_of
@@ -74,17 +80,25 @@ def _wrong_age_ranges(frame: pl.DataFrame, boundaries: Sequence[int]) -> Iterato
         return
     ages = whole_ages(frame["age"])
     for row in frame[AGE_RANGE].is_not_null().arg_true():
+        text = frame[AGE_RANGE][row]
+        if text.isdecimal():
+            yield row, f"{AGE_RANGE} {text} is a single age; write it in the column age"
+            continue
         try:
-            first, last = parse_age_range(frame[AGE_RANGE][row])
+            first, last = parse_age_range(text)
         except ValueError as error:
             yield row, f"{AGE_RANGE}: {error}"
             continue
         if ages[row] is not None and not first <= ages[row] <= last:
             yield row, f"age {ages[row]} is not in {AGE_RANGE} {first}-{last}; correct one of them"
         group = frame["age_group"][row]
-        expected = [group_of_range((first, last), one) for one in (boundaries, TASK_BOUNDARIES)]
-        if group in TASKS["age_group"] and group not in expected and all(expected):
-            yield row, f"{AGE_RANGE} {first}-{last} is {expected[0]}, but age_group says {group}"
+        possible = {
+            each
+            for limits in (boundaries, TASK_BOUNDARIES)
+            for each in groups_of_range((first, last), limits)
+        }
+        if group in TASKS["age_group"] and group not in possible:
+            yield row, f"no age of {AGE_RANGE} {first}-{last} is {group}, as age_group says"
 
 
 def _wrong_boxes(frame: pl.DataFrame) -> Iterator[Problem]:

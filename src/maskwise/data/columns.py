@@ -5,7 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from maskwise.data.age_ranges import age_labels, is_age_range
+from maskwise.data.age_ranges import (
+    AGE_RANGE,
+    age_labels,
+    groups_of_range,
+    is_age_range,
+    parse_age_range,
+)
 from maskwise.data.boxes import parse_box
 from maskwise.data.options import ImportOptions, Row
 from maskwise.errors import ManifestError, listed
@@ -16,7 +22,8 @@ _COLUMN_NAMES: Final[dict[str, tuple[str, ...]]] = {
     "person": ("person", "person_id", "id", "subject", "identity"),
     "mask": ("mask", "mask_state", "wear"),
     "gender": ("gender", "sex"),
-    "age": ("age", "years", "age_range", "agerange", "age range", "ages"),
+    "age_range": ("age_range", "agerange", "age range", "ages"),
+    "age": ("age", "years"),
     "age_group": ("age_group", "agegroup", "age group"),
     "box": ("box", "bbox"),
 }
@@ -112,7 +119,8 @@ def _row(
 ) -> tuple[Row, list[str]]:
     result: Row = {}
     problems = []
-    for ours, theirs in columns.items():
+    for ours in _COLUMN_NAMES:  # what a range says of the group comes before the group itself
+        theirs = columns.get(ours, "")
         text = (row.get(theirs) or "").strip()
         text = options.values.get(ours, {}).get(text, text)
         if not text:
@@ -121,6 +129,7 @@ def _row(
             result |= _labels(ours, text)
         except ValueError as error:
             problems.append(f"{theirs}: {error}")
+    problems += _age_problems(result)
     if "box" not in result and all(row.get(corner) for corner in _CORNERS):
         result["box"] = " ".join(row[corner] for corner in _CORNERS)
     if "box" in result:
@@ -131,13 +140,25 @@ def _row(
     return result, problems
 
 
+def _age_problems(labels: Row) -> Iterator[str]:
+    """Yield how age or age group contradict the range of ages beside them."""
+    if AGE_RANGE not in labels:
+        return
+    ages = parse_age_range(str(labels[AGE_RANGE]))
+    age, group = labels.get("age"), labels.get("age_group")
+    if isinstance(age, int) and not ages[0] <= age <= ages[1]:
+        yield f"age {age} is not in the range {labels[AGE_RANGE]}"
+    if group is not None and group not in groups_of_range(ages):
+        yield f"no age of {labels[AGE_RANGE]} is {group}"
+
+
 def _labels(column: str, text: str) -> Row:
     """Return what a cell says; an age may be a range of ages, an age group likewise.
 
     Raises:
         ValueError: The cell cannot be understood.
     """
-    if column == "age":
+    if column in ("age", AGE_RANGE):
         return age_labels(text)
     if column not in TASKS:
         return {column: text}

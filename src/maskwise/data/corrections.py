@@ -20,7 +20,12 @@ from typing import Final
 
 import polars as pl
 
-from maskwise.data.age_ranges import AGE_RANGE, whole_ages
+from maskwise.data.age_ranges import (
+    AGE_RANGE,
+    groups_of_range,
+    parse_age_range,
+    whole_ages,
+)
 from maskwise.data.checks import row_problems
 from maskwise.data.columns import read_rows
 from maskwise.data.manifest import fill_age_groups, photo_id, photo_ids
@@ -187,11 +192,23 @@ def _corrected(frame: pl.DataFrame, wanted: dict[int, dict[str, Correction]]) ->
         if field != DELETED and new:
             values = [new.get(row, value) for row, value in enumerate(text[field])]
             text = text.with_columns(pl.Series(field, values, dtype=pl.String))
-    if AGE_RANGE in text.columns:  # a corrected age, or age group, says what the range does not
-        stale = [row for row, each in wanted.items() if {"age", "age_group"} & each.keys()]
-        known = ~pl.int_range(pl.len()).is_in(stale)
-        text = text.with_columns(pl.when(known).then(AGE_RANGE).alias(AGE_RANGE))
+    if AGE_RANGE in text.columns:
+        stale = [
+            row
+            for row, each in wanted.items()
+            if {"age", "age_group"} & each.keys() and _contradicts_range(text.row(row, named=True))
+        ]
+        holds = ~pl.int_range(pl.len()).is_in(stale)
+        text = text.with_columns(pl.when(holds).then(AGE_RANGE).alias(AGE_RANGE))
     return text
+
+
+def _contradicts_range(row: dict[str, str | None]) -> bool:
+    """Return whether a corrected row has an age, or a group or none that its range denies."""
+    ages = row[AGE_RANGE]
+    if ages is None or row["age"] is not None:
+        return True
+    return row["age_group"] not in groups_of_range(parse_age_range(ages))
 
 
 def _applied(

@@ -58,18 +58,30 @@ def manifest_from_rows(
 ) -> pl.DataFrame:
     """Build a manifest from rows that name some of the columns; the age group is filled in."""
     rows = list(rows)
-    more = [name for name in OPTIONAL if any(row.get(name) for row in rows)]
-    schema: dict[str, type[pl.DataType]] = {**SCHEMA, **dict.fromkeys(more, pl.String)}
+    schema: dict[str, type[pl.DataType]] = {**SCHEMA}
+    if any(row.get(AGE_RANGE) for row in rows):
+        schema[AGE_RANGE] = pl.String
     frame = pl.DataFrame(
         [{name: row.get(name) for name in schema} for row in rows], schema=schema, orient="row"
     )
-    return fill_age_groups(frame, boundaries)
+    return without_known_ranges(fill_age_groups(frame, boundaries))
+
+
+def without_known_ranges(frame: pl.DataFrame) -> pl.DataFrame:
+    """Take out ranges of ages where the age itself is known."""
+    if AGE_RANGE not in frame.columns:
+        return frame
+    return frame.with_columns(pl.when(pl.col("age").is_null()).then(AGE_RANGE).alias(AGE_RANGE))
 
 
 def fill_age_groups(
     frame: pl.DataFrame, boundaries: Sequence[int] = TASK_BOUNDARIES
 ) -> pl.DataFrame:
-    """Set `age_group` wherever `age` is known, or a range inside a group; leave the other rows."""
+    """Set `age_group` wherever `age`, or a range inside one group, is known.
+
+    Where a range crosses these boundaries, a group that it had by the task's usual ones is unknown;
+    the other rows are left alone.
+    """
     low, high = boundaries
     young, middle, old = TASKS["age_group"]
     group = (
@@ -79,18 +91,26 @@ def fill_age_groups(
         .then(pl.lit(middle))
         .when(pl.col("age").is_not_null())
         .then(pl.lit(old))
-        .otherwise(pl.coalesce("age_group", _groups_of_ranges(frame, boundaries)))
+        .otherwise(_group_by_range(frame, boundaries))
     )
     return frame.with_columns(age_group=group)
 
 
-def _groups_of_ranges(frame: pl.DataFrame, boundaries: Sequence[int]) -> pl.Series:
-    """Return the age group of each row's range of ages, null where there is none."""
+def _group_by_range(frame: pl.DataFrame, boundaries: Sequence[int]) -> pl.Expr:
+    """Return the age group of each row without an age."""
+    given = pl.col("age_group")
     if AGE_RANGE not in frame.columns:
-        return pl.Series([None] * len(frame), dtype=pl.String)
-    texts = frame[AGE_RANGE].drop_nulls().unique()
-    groups = {text: group_of_range(parse_age_range(text), boundaries) for text in texts}
-    return frame[AGE_RANGE].replace_strict(groups, default=None, return_dtype=pl.String)
+        return given
+    ranges = {text: parse_age_range(text) for text in frame[AGE_RANGE].drop_nulls().unique()}
+    own, usual = (
+        pl.col(AGE_RANGE).replace_strict(
+            {text: group_of_range(ages, limits) for text, ages in ranges.items()},
+            default=None,
+            return_dtype=pl.String,
+        )
+        for limits in (boundaries, TASK_BOUNDARIES)
+    )
+    return pl.coalesce(own, pl.when(given == usual).then(None).otherwise(given))
 
 
 def read_manifest(

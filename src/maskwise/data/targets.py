@@ -7,7 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from maskwise.config import LabelSettings
-from maskwise.data.age_ranges import AGE_RANGE, parse_age_range
+from maskwise.data.age_ranges import AGE_RANGE, AgeRange, parse_age_range
 from maskwise.data.manifest import fill_age_groups
 from maskwise.labels import TASKS, UNKNOWN, encode_class
 
@@ -49,21 +49,36 @@ def training_ages(frame: pl.DataFrame, labels: LabelSettings) -> Ages:
     return np.where(_dropped(frame, labels), np.float32("nan"), known_ages(frame))
 
 
-def training_age_ranges(frame: pl.DataFrame) -> AgeRanges:
-    """Return first and last age of each row (N, 2), NaN where the age is known or no range is."""
+def training_age_ranges(frame: pl.DataFrame, labels: LabelSettings) -> AgeRanges:
+    """Return first and last age of each row (N, 2) that training uses in place of an age.
+
+    NaN where the age is known, no range is, or training drops all ages of it.
+    """
     unknown = (float("nan"), float("nan"))
+    used = [
+        unknown if ages is None or labels.drops_all(*ages) else ages for ages in _age_ranges(frame)
+    ]
+    return np.array(used, dtype=np.float32).reshape(-1, 2)
+
+
+def _age_ranges(frame: pl.DataFrame) -> list[AgeRange | None]:
+    """Return the range of ages of each row whose age is unknown."""
     if AGE_RANGE not in frame.columns:
-        return np.full((len(frame), 2), np.nan, dtype=np.float32)
+        return [None] * len(frame)
     known = {text: parse_age_range(text) for text in frame[AGE_RANGE].drop_nulls().unique()}
-    ranges = [
-        known[text] if text and age is None else unknown
+    return [
+        known[text] if text and age is None else None
         for age, text in frame.select("age", AGE_RANGE).iter_rows()
     ]
-    return np.array(ranges, dtype=np.float32).reshape(-1, 2)
 
 
 def _dropped(frame: pl.DataFrame, labels: LabelSettings) -> NDArray[np.bool_]:
-    return np.array([age is not None and labels.drops(age) for age in frame["age"]], dtype=bool)
+    ranges = _age_ranges(frame)
+    spans = [
+        (age, age) if age is not None else ages
+        for age, ages in zip(frame["age"], ranges, strict=True)
+    ]
+    return np.array([ages is not None and labels.drops_all(*ages) for ages in spans], dtype=bool)
 
 
 def class_codes(codes: Codes) -> NDArray[np.int64]:

@@ -38,7 +38,7 @@ def write_report(
     history: Sequence[dict[str, float]] = (),
     pictures: Mapping[str, Path] | None = None,
 ) -> None:
-    """Write the report of `evaluation_scores`.
+    """Write the report of the scores of an `Evaluation`.
 
     `mistakes` are dictionaries with photo (a path), box (or None), task, truth, answer, confidence
     and heat (a picture of what the answer hangs on, or None); `about` is shown as it is at the

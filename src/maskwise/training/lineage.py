@@ -74,4 +74,5 @@ def _teacher(settings: Settings, folder: Path | None) -> Sources:
         return None if found is None else frozenset(found)
     path = Path(settings.distill.teacher).expanduser()
     # a run of an earlier version kept no sources, and its teacher may be gone
-    return None if path.suffix == ".csv" or not path.exists() else model_sources(path)
+    gone = folder is not None and not path.exists()
+    return None if path.suffix == ".csv" or gone else model_sources(path)

@@ -122,14 +122,20 @@ def check_labels(rows: RunRows, settings: Settings) -> None:
     Raises:
         ManifestError: there is not.
     """
-    trained = training_codes(rows.frame[rows.train], settings.labels)
-    taught = bool(settings.distill.teacher) or SOFT in rows.frame.columns
-    if not taught and all((trained[task] == UNKNOWN).all() for task in settings.trained_tasks):
+    frame = rows.frame[rows.train]
+    trained = training_codes(frame, settings.labels)
+    years = training_ages(frame, settings.labels)
+    ranges = training_age_ranges(frame, settings.labels)
+    model = settings.model
+    learns_years = "age_group" in settings.trained_tasks and (
+        model.age_regression or model.age == "distribution"
+    )
+    has_years = not (np.isnan(years).all() and np.isnan(ranges).all())
+    taught = bool(settings.distill.teacher) or SOFT in frame.columns
+    labelled = any((trained[task] != UNKNOWN).any() for task in settings.trained_tasks)
+    if not (taught or labelled or (learns_years and has_years)):
         raise ManifestError("no training photo has a label of a task that weighs more than 0")
-    years = training_ages(rows.frame[rows.train], settings.labels)
-    learns_years = settings.model.age_regression and "age_group" in settings.model.tasks
-    ranges = training_age_ranges(rows.frame[rows.train])
-    if learns_years and np.isnan(years).all() and np.isnan(ranges).all():
+    if learns_years and model.age_regression and not has_years:
         raise ManifestError("model.age_regression: no training photo has an age in years to learn")
     _check_sources(settings, rows)
     _check_partners(settings.mix, trained, years)
@@ -194,7 +200,7 @@ def load_data(
         frames,
         codes,
         training_ages(frame, settings.labels),
-        training_age_ranges(frame),
+        training_age_ranges(frame, settings.labels),
         answered_codes(frame, settings.labels, settings.model.tasks),
         known_ages(frame),
         rows.train,

@@ -12,7 +12,7 @@ from maskwise.data.soft import soft_labels
 from maskwise.errors import ManifestError, SettingsError
 from maskwise.evaluation.evaluate import answer_rows
 from maskwise.evaluation.tables import read_probabilities, write_probabilities
-from maskwise.labels import NUM_CLASSES
+from maskwise.labels import NUM_CLASSES, TASKS
 from maskwise.models.loading import open_classifier
 from maskwise.training.lineage import keep_teacher_sources
 from maskwise.training.observer import Observer
@@ -29,7 +29,9 @@ def check_teacher(settings: Settings, folder: Path) -> None:
         RunError: it is a damaged model, or answers some tasks only.
         ManifestError: it is a file that holds no probabilities.
     """
-    if not settings.distill.teacher or (folder / _FILE).is_file():
+    apart = settings.model.head == "tasks"  # each network has a folder
+    folders = [folder / task for task in TASKS] if apart else [folder]
+    if not settings.distill.teacher or all((place / _FILE).is_file() for place in folders):
         return
     path = _path(settings)
     if not path.exists():
