@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from benchmarks import drawn_masks, int8_agreement
+import timm
+import torch
+from benchmarks import drawn_masks, face_pixels, int8_agreement
 from benchmarks.shipped import figures as shipped
 from rich.console import Console
+from safetensors.torch import save_file
 
 from conftest import TINY
 from maskwise.data.manifest import read_manifest
@@ -119,3 +122,24 @@ def test_the_bundled_file_predicts_as_exact_arithmetic(
     told = capsys.readouterr().out
     assert "5 photos; weights of 7 bits" in told
     assert told.count(": 1.0000 as exact arithmetic") == 3
+
+
+def test_features_of_faces_are_scored_on_other_people(
+    make_set: Callable[..., Path], tmp_path: Path
+) -> None:
+    """What a network that knows nothing gives is next to chance, so people are kept apart."""
+    manifest = make_set(tmp_path / "set", train=48, val=12)
+    torch.manual_seed(0)
+    weights = tmp_path / "weights.safetensors"
+    save_file(timm.create_model(face_pixels.BACKBONE, num_classes=0).state_dict(), weights)
+    gender, age = face_pixels.measure(manifest, weights, 60, margin=0.1, width=48, height=64)
+    assert 0 <= gender <= 1
+    assert 0 <= age <= 1
+    values = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    people = np.repeat(np.arange(20), 3)
+    codes = np.repeat(np.arange(20) % 2, 3)
+    told = np.repeat(np.eye(20, dtype=np.float32), 3, axis=0)  # each person is a feature
+    alone = face_pixels.predicted(np.hstack([values, told]), codes, people)
+    assert (alone == codes).mean() < 0.8  # a person that is known would be told at once
+    helped = np.hstack([values, codes[:, None]]).astype(np.float32)
+    assert (face_pixels.predicted(helped, codes, people) == codes).mean() > 0.9

@@ -12,7 +12,7 @@ from benchmarks.shipped import __main__ as script
 from benchmarks.shipped import data as photos
 from benchmarks.shipped import teacher
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from maskwise.cli import app
@@ -103,6 +103,7 @@ def test_a_file_is_made_of_photos(
     assert set(test["fold"]) == {"test"}
     assert not set(train["person"]) & set(test["person"])
     check_masks(train, test)
+    check_mean(out)
     file = OnnxClassifier.load(out / "maskwise.onnx")
     assert (file.info.precision, file.info.weight_bits) == ("int8", 7)
     assert file.info.preprocess.frame_size == (64, 64)
@@ -114,7 +115,7 @@ def test_a_file_is_made_of_photos(
     with monkeypatch.context() as here:  # the file itself takes long
         here.setattr(script, "finish", lambda network, *_: finished.append(network))
         script.main(words)
-    assert finished == [out / "second" / "last"]
+    assert finished == [out / "mean"]
     assert times == [path.stat().st_mtime_ns for path in made]  # what is there is not made again
     # without a source: its people are scored by a model that never saw one of them
     script.main([*words, "--without", "mask_photos"])
@@ -122,6 +123,16 @@ def test_a_file_is_made_of_photos(
     assert set(train["source"]) - set(alone.info.trained_on or ()) == {
         "mask_photos", "mask_photos_incorrect"
     }  # fmt: skip
+
+
+def check_mean(out: Path) -> None:
+    """The model is the mean of both trainings' weights."""
+    folders = [out / "first" / "last", out / "second" / "last", out / "mean"]
+    first, second, mean = (load_file(folder / "model.safetensors") for folder in folders)
+    name = next(name for name in sorted(mean) if name.startswith("heads"))
+    expected = first[name] + script.SHARE * (second[name] - first[name])
+    torch.testing.assert_close(mean[name], expected)
+    assert first.keys() == mean.keys()
 
 
 def check_masks(train: pl.DataFrame, test: pl.DataFrame) -> None:
@@ -219,6 +230,7 @@ def test_two_trainings_make_the_model(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(script, "make_manifests", lambda *_: manifests)
     monkeypatch.setattr(script, "make_face_weights", lambda *_: None)
     monkeypatch.setattr(script, "figures", lambda *_: {})
+    monkeypatch.setattr(script, "mean_of", lambda first, second, out: out)
     rows = "photo,source\na.jpg,fairface\nb.jpg,utkface\n"
     manifests[0].write_text(rows)
     words = ["data", "graph.json", "--out", str(tmp_path), "train.amp=no"]
@@ -236,6 +248,6 @@ def test_two_trainings_make_the_model(tmp_path: Path, monkeypatch: pytest.Monkey
     # what follows training does not see the source either
     others = str(out / "others.csv")
     assert pl.read_csv(others)["source"].to_list() == ["utkface"]
-    assert ran[2][1:4] == [str(out / "second" / "last"), "--on", others]
+    assert ran[2][1:4] == [str(out / "mean"), "--on", others]
     assert ran[3][3:5] == ["--on", others]
     assert ran[4][1:3] == [str(out / "maskwise.onnx"), str(tmp_path / "test.csv")]

@@ -11,9 +11,9 @@ calibrates. A stopped run goes on when the command is given again. KEY=VALUE are
 training, beside those of `recipe.yaml`.
 
 Training begins with a network that knows faces, but not these people (`face_weights.py` says how to
-get it): 100,000 photos at a low learning rate of the backbone, then 250,000 at a higher one. Or it
-begins with an int8 file of the bundled model (`file_weights.py`) and takes the 250,000; people of
-the test set may have trained that file.
+get it): 100,000 photos at a low learning rate of the backbone, then 250,000 at a higher one; the
+model is the mean of both ends' weights. Or it begins with an int8 file of the bundled model
+(`file_weights.py`) and takes the 250,000; people of the test set may have trained that file.
 
 `--without` leaves a source out of training, calibration and quantization; its test people then show
 what the model is worth on photos of a source that it never saw. (`face_weights.py` takes statistics
@@ -26,12 +26,14 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
+from safetensors.torch import load_file
 
 from benchmarks.commands import maskwise
 from benchmarks.shipped.data import RARE, REAL, make_manifests
 from benchmarks.shipped.face_weights import make_face_weights
 from benchmarks.shipped.figures import figures, print_figures
 from benchmarks.shipped.file_weights import WEIGHTS, make_file_weights
+from maskwise.models.bundle import read_info, save_bundle
 from maskwise.storage import replacing, write_json
 
 RECIPE: Final = Path(__file__).with_name("recipe.yaml")
@@ -47,6 +49,8 @@ FIRST: Final = (
 """Of a network that knows faces, with heads that know nothing."""
 SECOND: Final = ("model.pretrained_heads=true",)
 """Of a network that knows the tasks."""
+SHARE: Final = 0.6
+"""Weight of the second training in the mean."""
 
 
 def train(manifest: Path, run: Path, pretrained: Path, settings: Sequence[str]) -> None:
@@ -70,7 +74,20 @@ def make_network(options: argparse.Namespace, manifest: Path, out: Path) -> Path
         train(manifest, out / "first", faces, [*FIRST, *more])
         begun = out / "first" / "last"
     train(manifest, out / "second", begun, [*SECOND, *more])
-    return out / "second" / "last"
+    second = out / "second" / "last"
+    return second if options.begin.suffix == ".onnx" else mean_of(begun, second, out / "mean")
+
+
+def mean_of(first: Path, second: Path, out: Path) -> Path:
+    """Write the weighted mean of the weights of two models, with statistics of batch norms."""
+    if not (out / WEIGHTS).exists():
+        before, after = (load_file(folder / WEIGHTS) for folder in (first, second))
+        mean = {
+            name: ((1 - SHARE) * before[name] + SHARE * value).to(value.dtype)
+            for name, value in after.items()
+        }
+        save_bundle(out, mean, read_info(second))
+    return out
 
 
 def leave_out(source: str | None) -> list[str]:
