@@ -184,9 +184,10 @@ def test_older_files_are_computed_exactly_where_kernels_overflow(
     older = tmp_path / "older.onnx"
     seal(graph.SerializeToString(), older)
     bundled = OnnxClassifier.load(SHIPPED)
-    key, side = bundled.info.preprocess.frame_key, bundled.info.preprocess.height
-    pixels = np.random.default_rng(1).integers(0, 256, (4, side, side, 3), dtype=np.uint8)
-    frames, once = {key: pixels}, Views.named("1")
+    preprocess = bundled.info.preprocess
+    shape = (4, preprocess.height, preprocess.width, 3)
+    pixels = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    frames, once = {preprocess.frame_key: pixels}, Views.named("1")
 
     monkeypatch.setattr(onnx_classifier, "adds_products_exactly", lambda: True)
     OnnxClassifier.load(older)  # without a warning
