@@ -345,17 +345,3 @@ def test_program_ends_with_code_2_and_no_traceback(folder: Path) -> None:
     )  # fmt: skip
     assert json.loads(right.stdout)["photos"] == 60
     assert right.stderr == ""
-
-
-def test_large_pages_are_asked_for_unless_somebody_said_otherwise(
-    data: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = "THP_MEM_ALLOC_ENABLE"
-    for given, expected in ((None, "1"), ("0", "0")):
-        if given is None:
-            monkeypatch.delenv(name, raising=False)
-        else:
-            monkeypatch.setenv(name, given)
-        data("stats", tmp_path / "missing.csv")
-        assert os.environ[name] == expected
-    monkeypatch.delenv(name)

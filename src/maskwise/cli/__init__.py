@@ -1,6 +1,5 @@
 """The command line. Each command imports what it needs when it runs, so that help is quick."""
 
-import os
 import sys
 from io import TextIOWrapper
 from typing import Annotated
@@ -93,8 +92,6 @@ def main() -> None:
     """Run the command line; a user's mistake ends with a message and exit code 2."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # names of files need not be UTF-8
-    # Linux gives PyTorch's large tensors large pages: training on CPUs is quicker
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
         app()
     except MaskwiseError as error:
