@@ -138,8 +138,8 @@ def test_features_of_faces_are_scored_on_other_people(
     values = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
     people = np.repeat(np.arange(20), 3)
     codes = np.repeat(np.arange(20) % 2, 3)
-    told = np.repeat(np.eye(20, dtype=np.float32), 3, axis=0)  # each person is a feature
-    alone = face_pixels.predicted(np.hstack([values, told]), codes, people)
-    assert (alone == codes).mean() < 0.8  # a person that is known would be told at once
+    identity = np.repeat(np.eye(20, dtype=np.float32), 3, axis=0)
+    alone = face_pixels.predicted(np.hstack([values, identity]), codes, people)
+    assert (alone == codes).mean() < 0.8  # a known person would always be right
     helped = np.hstack([values, codes[:, None]]).astype(np.float32)
     assert (face_pixels.predicted(helped, codes, people) == codes).mean() > 0.9
