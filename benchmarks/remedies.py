@@ -18,6 +18,7 @@ from typing import Any, Final
 import polars as pl
 
 from benchmarks.commands import maskwise
+from benchmarks.shipped.__main__ import train
 from maskwise.data.manifest import read_manifest, write_manifest
 
 HELD_OUT: Final = (
@@ -25,7 +26,6 @@ HELD_OUT: Final = (
 )  # fmt: skip
 HOME: Final = "utkface"
 FIGURES: Final = ("age", "60 and over", "gender")
-RECIPE: Final = Path(__file__).parent / "shipped" / "recipe.yaml"
 SHORT: Final = (
     "preprocess.height=128", "preprocess.width=104", "train.epochs=1", "optim.lr=1.5e-3",
     "train.ema=0.99", "mix.cutmix=0", "mix.within_mask=false", "train.val_fold=none",
@@ -74,15 +74,8 @@ def measure(
     for name in names:
         run = out / name.replace(",", "").replace(" ", "-")
         if not (run / "last" / "model.safetensors").exists():
-            begun = ["--resume"] if (run / "settings.yaml").exists() else []
-            words = ["train", manifest, "--recipe", RECIPE, "--out", run, *begun]
-            maskwise(
-                *words,
-                *SHORT,
-                *REMEDIES[name],
-                f"model.pretrained={weights}",
-                f"train.epoch_photos={photos}",
-            )
+            settings = [*SHORT, *REMEDIES[name], f"train.epoch_photos={photos}"]
+            train(manifest, run, weights, settings)
         scores = run / "evaluation" / "evaluation.json"
         if not scores.exists():
             maskwise("evaluate", run / "last", bare, "--fold", "test", "--out", scores.parent)

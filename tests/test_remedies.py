@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks import remedies
+from benchmarks.shipped import __main__ as script
 
 from maskwise.data.manifest import manifest_from_rows, read_manifest, write_manifest
 from maskwise.settings import load_settings, setting_values
@@ -14,7 +15,7 @@ HELD_OUT = ("all_age_faces", "fairface")
 
 def test_every_remedy_is_a_training_of_its_own() -> None:
     trainings = [
-        str(setting_values(load_settings(remedies.RECIPE, [*remedies.SHORT, *words])))
+        str(setting_values(load_settings(script.RECIPE, [*remedies.SHORT, *words])))
         for words in remedies.REMEDIES.values()
     ]
     assert len(set(trainings)) == len(trainings)
@@ -51,7 +52,8 @@ def test_figures_are_those_of_bare_faces_of_held_out_sources(
         scores = {"by_source": {"sources": dict.fromkeys(shown["source"], own)}}
         (folder / "evaluation.json").write_text(json.dumps(scores))
 
-    monkeypatch.setattr(remedies, "maskwise", maskwise)
+    for module in (remedies, script):
+        monkeypatch.setattr(module, "maskwise", maskwise)
     chosen = ["nothing", "all three"]
     (out / "all-three").mkdir(parents=True)
     (out / "all-three" / "settings.yaml").touch()  # a training that was stopped
