@@ -84,6 +84,17 @@ def parse_age_range(text: str) -> AgeRange:
     return first, last
 
 
+def ranges_of(frame: pl.DataFrame) -> dict[str, AgeRange]:
+    """Return the ranges in a manifest's column by their text; empty where it has no such column.
+
+    Raises:
+        ValueError: A text is no range.
+    """
+    if AGE_RANGE not in frame.columns:
+        return {}
+    return {text: parse_age_range(text) for text in frame[AGE_RANGE].drop_nulls().unique()}
+
+
 def is_age_range(text: str) -> bool:
     """Return whether a text is a range of ages; a number alone is none."""
     try:

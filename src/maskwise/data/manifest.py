@@ -31,7 +31,7 @@ from typing import Final
 
 import polars as pl
 
-from maskwise.data.age_ranges import AGE_RANGE, group_of_range, parse_age_range, whole_ages
+from maskwise.data.age_ranges import AGE_RANGE, group_of_range, ranges_of, whole_ages
 from maskwise.data.checks import row_problems
 from maskwise.data.soft import SOFT
 from maskwise.errors import ManifestError, listed
@@ -64,10 +64,10 @@ def manifest_from_rows(
     frame = pl.DataFrame(
         [{name: row.get(name) for name in schema} for row in rows], schema=schema, orient="row"
     )
-    return without_known_ranges(fill_age_groups(frame, boundaries))
+    return _without_known_ranges(fill_age_groups(frame, boundaries))
 
 
-def without_known_ranges(frame: pl.DataFrame) -> pl.DataFrame:
+def _without_known_ranges(frame: pl.DataFrame) -> pl.DataFrame:
     """Take out ranges of ages where the age itself is known."""
     if AGE_RANGE not in frame.columns:
         return frame
@@ -99,9 +99,9 @@ def fill_age_groups(
 def _group_by_range(frame: pl.DataFrame, boundaries: Sequence[int]) -> pl.Expr:
     """Return the age group of each row without an age."""
     given = pl.col("age_group")
-    if AGE_RANGE not in frame.columns:
+    ranges = ranges_of(frame)
+    if not ranges:
         return given
-    ranges = {text: parse_age_range(text) for text in frame[AGE_RANGE].drop_nulls().unique()}
     own, usual = (
         pl.col(AGE_RANGE).replace_strict(
             {text: group_of_range(ages, limits) for text, ages in ranges.items()},

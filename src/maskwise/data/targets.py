@@ -7,7 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from maskwise.config import LabelSettings
-from maskwise.data.age_ranges import AGE_RANGE, AgeRange, parse_age_range
+from maskwise.data.age_ranges import AGE_RANGE, AgeRange, ranges_of
 from maskwise.data.manifest import fill_age_groups
 from maskwise.labels import TASKS, UNKNOWN, encode_class
 
@@ -63,9 +63,9 @@ def training_age_ranges(frame: pl.DataFrame, labels: LabelSettings) -> AgeRanges
 
 def _age_ranges(frame: pl.DataFrame) -> list[AgeRange | None]:
     """Return the range of ages of each row whose age is unknown."""
-    if AGE_RANGE not in frame.columns:
+    known = ranges_of(frame)
+    if not known:
         return [None] * len(frame)
-    known = {text: parse_age_range(text) for text in frame[AGE_RANGE].drop_nulls().unique()}
     return [
         known[text] if text and age is None else None
         for age, text in frame.select("age", AGE_RANGE).iter_rows()

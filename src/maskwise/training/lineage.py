@@ -70,7 +70,10 @@ def _teacher(settings: Settings, folder: Path | None) -> Sources:
         return frozenset()
     kept = None if folder is None else folder / _TEACHER
     if kept is not None and kept.is_file():
-        found = json.loads(kept.read_text(encoding="utf-8"))["trained_on"]
+        try:
+            found = json.loads(kept.read_text(encoding="utf-8"))["trained_on"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{kept} is damaged: {error}") from error
         return None if found is None else frozenset(found)
     path = Path(settings.distill.teacher).expanduser()
     # a run of an earlier version kept no sources, and its teacher may be gone
