@@ -65,11 +65,6 @@ REFUSED = {
         "one_of names flip, which is off",
     ),
     "one of one twice": (["augment.one_of=[[flip, hue], [hue, zoom]]"], "one_of names hue twice"),
-    "repeats of a draw": (["train.sampling=even", "train.repeat={old: 3}"], "set one"),
-    "repeated sets of a draw": (
-        ["train.sampling=sqrt", "train.repeat_sources={made: 3}"],
-        "repeat_sources and sampling=sqrt both say",
-    ),
     "a growing rate": (["schedule.gamma=1.5"], "would let the rate grow"),
     "no losses": (["loss.terms={}"], "at least 1"),
     "smoothing of nothing": (
@@ -130,13 +125,13 @@ def test_all_contradictions_are_told_at_once() -> None:
 
 def test_all_problems_of_a_section_are_told_at_once() -> None:
     words = ["mix.cutmix=0.7", "mix.mixup=0.7", "mix.cutmix_keep=[0.6, 0.4]", "train.accumulate=7",
-             "train.sampling=even", "train.repeat={old: 2}", "labels.drop_ages=[[9, 5], [0, 29]]",
+             "train.swa=1", "labels.drop_ages=[[9, 5], [0, 29]]",
              "labels.train_boundaries=[30, 20]"]  # fmt: skip
     with pytest.raises(SettingsError) as raised:
         load_settings(None, words)
     for message in ("together at most 1", "must rise from above 0", "cannot be cut into 7",
-                    "both say how often", "[9, 5] holds no age", "no age of the young group",
-                    "train_boundaries must rise"):  # fmt: skip
+                    "swa 1: a mean is of 2 epochs", "[9, 5] holds no age",
+                    "no age of the young group", "train_boundaries must rise"):  # fmt: skip
         assert message in str(raised.value)
     assert "7 wrong setting(s)" in str(raised.value)
 

@@ -118,3 +118,12 @@ def test_classes_are_drawn_evenly_within_sources() -> None:
     assert "web -1" in cells
     found = drawn_shares(np.array(pairs))
     assert found == pytest.approx([1 / len(cells)] * len(cells), abs=0.03)
+
+
+def test_repeats_multiply_the_chance_of_what_is_drawn() -> None:
+    settings: dict[str, object] = {"sampling": "even", "epoch_photos": 9000}
+    repeated = {"repeat_sources": {"studio": 3}, "sample_by": "source"}
+    drawn = photo_rows(sampler(**settings, **repeated).epoch_rows(0))
+    assert drawn_shares(SOURCES[drawn]) == pytest.approx([1 / 5, 3 / 5, 1 / 5], abs=0.02)
+    old = photo_rows(sampler(**settings, sample_by="age_group", repeat={"old": 2}).epoch_rows(0))
+    assert shares(old) == pytest.approx([1 / 4, 1 / 4, 2 / 4], abs=0.02)

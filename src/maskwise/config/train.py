@@ -57,7 +57,7 @@ class TrainSettings(Section):
     sample_by: SampleBy = "joint"
     """What sampling counts: the 18 classes, one task's, the sources, or a task's in each source."""
     repeat: dict[Word, Annotated[int, Field(ge=1, le=100)]] = Field(default_factory=dict)
-    """Times that photos of a label stand in an epoch: {old: 3}; of several labels, the most."""
+    """Times that photos of a label come: {old: 3}; of several labels, the most; also when drawn."""
     repeat_sources: dict[str, Annotated[int, Field(ge=1, le=100)]] = Field(default_factory=dict)
     """Likewise of photos of a set, by the manifest's source: {mask_photos: 4}."""
     leave_out_sources: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()
@@ -79,11 +79,6 @@ class TrainSettings(Section):
 
     def problems(self) -> Iterator[str]:
         """Yield what cannot stand together."""
-        for name in ("repeat", "repeat_sources"):
-            if getattr(self, name) and self.sampling != "all":
-                yield (
-                    f"{name} and sampling={self.sampling} both say how often a photo comes: set one"
-                )
         if self.batch_size % self.accumulate:
             yield f"batch_size {self.batch_size} cannot be cut into {self.accumulate} equal parts"
         if self.swa == 1 or self.swa > self.epochs:

@@ -25,7 +25,7 @@ class Sampler:
         self._settings = settings
         self._rows = np.repeat(train_rows, _repeats(settings, codes, sources, train_rows))
         self._chances = (
-            None if settings.sampling == "all" else _chances(settings, codes, sources, train_rows)
+            None if settings.sampling == "all" else _chances(settings, codes, sources, self._rows)
         )
 
     def __len__(self) -> int:
@@ -73,14 +73,17 @@ def _repeats(settings: TrainSettings, codes: Codes, sources: Sources, rows: Rows
 def _chances(
     settings: TrainSettings, codes: Codes, sources: Sources, rows: Rows
 ) -> NDArray[np.float64]:
-    """Return (N,) the chance of each photo: its class's count to the power of -1 or -1/2.
+    """Return (N,) the chance of each row: its class's count to the power of -1 or -1/2.
 
     A photo without the label has the mean chance of those with it; within sources, photos without
-    the label are a class of their source.
+    the label are a class of their source. A photo counts once in its class, but each of its N rows
+    has its chance: of a photo that is repeated they add up.
     """
-    classes = _sampled_classes(settings.sample_by, codes, sources)[rows]
+    classes = _sampled_classes(settings.sample_by, codes, sources)
+    once = classes[np.unique(rows)]
+    classes = classes[rows]
     known = classes != UNKNOWN
-    counts = np.bincount(classes[known], minlength=1).astype(np.float64)
+    counts = np.bincount(once[once != UNKNOWN], minlength=1).astype(np.float64)
     chances = np.ones(len(rows))
     if known.any():
         chances[known] = counts[classes[known]] ** -_POWER[settings.sampling]
