@@ -36,6 +36,9 @@ LOOKS: Final = (
     "augment.brightness=0.25", "augment.contrast=0.25", "augment.saturation=0.3", "augment.hue=6",
     "augment.grey=0.05",
 )  # fmt: skip
+TIGHTNESS: Final = ("augment.zoom=0.35", "augment.shift=0.1")
+BY_AGE: Final = ("train.sampling=even", "train.sample_by=source_age_group")
+BY_BOTH: Final = ("train.sampling=even", "train.sample_by=source_gender_age_group")
 QUALITY: Final = ("augment.blur=0.15", "augment.jpeg=0.2", "augment.noise=0.1")
 PLAIN: Final = (
     "augment.shift=0", "augment.brightness=0", "augment.contrast=0", "augment.saturation=0",
@@ -47,16 +50,15 @@ REMEDIES: Final = {
     "nothing, another seed": (*PLAIN, *GEOMETRY, "train.seed=1"),
     "colours": (*PLAIN, *GEOMETRY, *LOOKS),
     "blur, JPEG, noise": (*PLAIN, *GEOMETRY, *QUALITY),
-    "crops of varying tightness": (*PLAIN, *GEOMETRY, "augment.zoom=0.35", "augment.shift=0.1"),
-    "all three": (
-        *PLAIN, *GEOMETRY, *LOOKS, *QUALITY, "augment.zoom=0.35", "augment.shift=0.1",
-    ),
+    "crops of varying tightness": (*PLAIN, *GEOMETRY, *TIGHTNESS),
+    "all three": (*PLAIN, *GEOMETRY, *LOOKS, *QUALITY, *TIGHTNESS),
     "sources drawn evenly": (
         *PLAIN, *GEOMETRY, "train.sampling=even", "train.sample_by=source",
     ),
-    "ages drawn evenly within sources": (
-        *PLAIN, *GEOMETRY, "train.sampling=even", "train.sample_by=source_age_group",
-    ),
+    "ages drawn evenly within sources": (*PLAIN, *GEOMETRY, *BY_AGE),
+    "genders and ages drawn evenly within sources": (*PLAIN, *GEOMETRY, *BY_BOTH),
+    "ages drawn evenly, crops vary": (*PLAIN, *GEOMETRY, *BY_AGE, *TIGHTNESS),
+    "genders and ages drawn evenly, crops vary": (*PLAIN, *GEOMETRY, *BY_BOTH, *TIGHTNESS),
     "ages drawn by square roots": (
         *PLAIN, *GEOMETRY, "train.sampling=sqrt", "train.sample_by=source_age_group",
     ),

@@ -109,7 +109,7 @@ def test_a_file_is_made_of_photos(
     assert file.info.preprocess.frame_size == (64, 64)
     assert set(file.info.trained_on or ()) == set(train["source"])
     assert "all bare faces" in json.loads((out / "figures.json").read_text())
-    made = [out / name for name in ("train.csv", "faces.safetensors", "second/last/model.json")]
+    made = [out / name for name in ("train.csv", "faces.safetensors", "third/last/model.json")]
     times = [path.stat().st_mtime_ns for path in made]
     finished: list[Path] = []
     with monkeypatch.context() as here:  # the file itself takes long
@@ -126,13 +126,16 @@ def test_a_file_is_made_of_photos(
 
 
 def check_mean(out: Path) -> None:
-    """The model is the mean of both trainings' weights."""
-    folders = [out / "first" / "last", out / "second" / "last", out / "mean"]
-    first, second, mean = (load_file(folder / "model.safetensors") for folder in folders)
-    name = next(name for name in sorted(mean) if name.startswith("heads"))
-    expected = first[name] + script.SHARE * (second[name] - first[name])
-    torch.testing.assert_close(mean[name], expected)
-    assert first.keys() == mean.keys()
+    """Features are the mean of two trainings' weights; the model is theirs and the third's."""
+    for before, after, mean in (("first/last", "second/last", "features"),
+                                ("features", "third/last", "mean")):  # fmt: skip
+        first, second, both = (
+            load_file(out / folder / "model.safetensors") for folder in (before, after, mean)
+        )
+        name = next(name for name in sorted(both) if name.startswith("heads"))
+        expected = first[name] + script.SHARE * (second[name] - first[name])
+        torch.testing.assert_close(both[name], expected)
+        assert first.keys() == both.keys()
 
 
 def check_masks(train: pl.DataFrame, test: pl.DataFrame) -> None:
@@ -215,39 +218,43 @@ def test_a_file_of_the_model_is_trained_on(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(script, "make_manifests", lambda *_: manifests)
     monkeypatch.setattr(script, "make_file_weights", lambda *given: read.append(given))
     monkeypatch.setattr(script, "figures", lambda *_: {})
+    monkeypatch.setattr(script, "mean_of", lambda *folders: folders[2])
     script.main(["data", "begin.onnx", "--out", str(tmp_path)])
     assert read == [(manifests[0], tmp_path / "packaged", Path("begin.onnx"))]
     assert [words[0] for words in ran] == ["train", "decide", "export", "evaluate"]
     assert f"model.pretrained={tmp_path / 'packaged'}" in ran[0]
     assert "model.pretrained_heads=true" in ran[0]
+    assert "train.sample_by=source_gender_age_group" in ran[0]
     assert not any("epoch_photos" in word for word in ran[0])  # as many as the recipe says
 
 
-def test_two_trainings_make_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_three_trainings_make_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[list[str]] = []
     monkeypatch.setattr(script, "maskwise", lambda *words: ran.append([*map(str, words)]))
     manifests = (tmp_path / "train.csv", tmp_path / "test.csv")
     monkeypatch.setattr(script, "make_manifests", lambda *_: manifests)
     monkeypatch.setattr(script, "make_face_weights", lambda *_: None)
     monkeypatch.setattr(script, "figures", lambda *_: {})
-    monkeypatch.setattr(script, "mean_of", lambda first, second, out: out)
+    monkeypatch.setattr(script, "mean_of", lambda *folders: folders[2])
     rows = "photo,source\na.jpg,fairface\nb.jpg,utkface\n"
     manifests[0].write_text(rows)
     words = ["data", "graph.json", "--out", str(tmp_path), "train.amp=no"]
     script.main([*words, "--without", "fairface"])
-    assert [words[0] for words in ran] == ["train", "train", "decide", "export", "evaluate"]
-    first, second = ran[:2]
+    steps = ["train", "train", "train", "decide", "export", "evaluate"]
+    assert [words[0] for words in ran] == steps
+    first, second, third = ran[:3]
     out = tmp_path / "without-fairface"
     assert f"model.pretrained={tmp_path / 'faces.safetensors'}" in first
     assert {f"model.pretrained={out / 'first' / 'last'}", "model.pretrained_heads=true"} <= set(
         second
     )
-    for words in (first, second):
+    assert f"model.pretrained={out / 'features'}" in third
+    for words in (first, second, third):
         assert words[1] == str(tmp_path / "train.csv")
         assert {"train.leave_out_sources=[fairface]", "train.amp=no"} <= set(words)
     # what follows training does not see the source either
     others = str(out / "others.csv")
     assert pl.read_csv(others)["source"].to_list() == ["utkface"]
-    assert ran[2][1:4] == [str(out / "mean"), "--on", others]
-    assert ran[3][3:5] == ["--on", others]
-    assert ran[4][1:3] == [str(out / "maskwise.onnx"), str(tmp_path / "test.csv")]
+    assert ran[3][1:4] == [str(out / "mean"), "--on", others]
+    assert ran[4][3:5] == ["--on", others]
+    assert ran[5][1:3] == [str(out / "maskwise.onnx"), str(tmp_path / "test.csv")]

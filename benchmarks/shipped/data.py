@@ -29,8 +29,8 @@ class Source:
 BARE: Final = ("--label", "mask=not_wear")
 SOURCES: Final[Mapping[str, Source]] = {
     "all_age_faces": Source(BARE, masked_every=2),
-    "fairface": Source(BARE, masked_every=8),
-    "utkface": Source(BARE, masked_every=12),
+    "fairface": Source(BARE, masked_every=4),
+    "utkface": Source(BARE, masked_every=6),
     "asian_decades": Source(BARE, masked_every=4),
     REAL: Source(),
     "gender_masks": Source(),

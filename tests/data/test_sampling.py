@@ -108,15 +108,18 @@ def test_sources_are_drawn_evenly() -> None:
     assert drawn_shares(SOURCES[root]) == pytest.approx(counts / counts.sum(), abs=0.03)
 
 
-def test_classes_are_drawn_evenly_within_sources() -> None:
+@pytest.mark.parametrize("tasks", [("age_group",), ("gender", "age_group")])
+def test_classes_are_drawn_evenly_within_sources(tasks: tuple[str, ...]) -> None:
     codes = {**CODES, "age_group": CODES["age_group"].copy()}
     codes["age_group"][SOURCES == "web"] = UNKNOWN  # a class of its own
-    settings = TrainSettings(sampling="even", sample_by="source_age_group")
+    settings = TrainSettings(sampling="even", sample_by="_".join(("source", *tasks)))  # type: ignore[arg-type]
     drawn = photo_rows(Sampler(settings, codes, SOURCES, ROWS).epoch_rows(0))
-    pairs = [f"{SOURCES[row]} {codes['age_group'][row]}" for row in drawn]
-    cells = {f"{SOURCES[row]} {codes['age_group'][row]}" for row in ROWS}
-    assert "web -1" in cells
-    found = drawn_shares(np.array(pairs))
+    names = np.array(
+        [f"{SOURCES[row]} {[int(codes[task][row]) for task in tasks]}" for row in range(5000)]
+    )
+    cells = set(names[ROWS])
+    assert {"web [-1]", "web [0, -1]"} & cells
+    found = drawn_shares(names[drawn])
     assert found == pytest.approx([1 / len(cells)] * len(cells), abs=0.03)
 
 

@@ -9,7 +9,7 @@ from maskwise.config.base import Section
 
 SampleBy = Literal[
     "joint", "mask", "gender", "age_group",
-    "source", "source_mask", "source_gender", "source_age_group",
+    "source", "source_mask", "source_gender", "source_age_group", "source_gender_age_group",
 ]  # fmt: skip
 Word = Literal["wear", "incorrect", "not_wear", "male", "female", "young", "middle", "old"]
 
@@ -55,7 +55,7 @@ class TrainSettings(Section):
     sampling: Literal["all", "even", "sqrt"] = "all"
     """Each photo once an epoch, or drawn: classes evenly, or by the square root of their counts."""
     sample_by: SampleBy = "joint"
-    """What sampling counts: the 18 classes, one task's, the sources, or a task's in each source."""
+    """What sampling counts: the 18 classes, one task's, sources, or some tasks' in each source."""
     repeat: dict[Word, Annotated[int, Field(ge=1, le=100)]] = Field(default_factory=dict)
     """Times that photos of a label come: {old: 3}; of several labels, the most; also when drawn."""
     repeat_sources: dict[str, Annotated[int, Field(ge=1, le=100)]] = Field(default_factory=dict)

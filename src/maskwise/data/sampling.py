@@ -99,6 +99,8 @@ def _sampled_classes(by: SampleBy, codes: Codes, sources: Sources) -> NDArray[np
     if not by.startswith("source"):
         return codes[by]
     names = [base_source(str(name)) for name in sources]
-    numbers = np.unique(names, return_inverse=True)[1].astype(np.int64)
-    task = by.removeprefix("source").removeprefix("_")
-    return numbers * (len(TASKS[task]) + 1) + codes[task] + 1 if task else numbers
+    classes = np.unique(names, return_inverse=True)[1].astype(np.int64)
+    for task in TASKS:
+        if task in by:
+            classes = classes * (len(TASKS[task]) + 1) + codes[task] + 1
+    return classes
