@@ -5,6 +5,8 @@
 writes `packaged/model.safetensors`, which `model.pretrained=packaged model.pretrained_heads=true`
 begins with. Weights stand in the file by layer and channel in int8, with the batch norms within;
 the norms are given statistics of some training faces of MANIFEST, so that answers stay the same.
+The norms alone are in `packaged/norms.safetensors`: of the file in the package they go beside it,
+for `model.pretrained=bundled`.
 """
 
 import argparse
@@ -15,8 +17,6 @@ import numpy as np
 import onnx
 import timm
 import torch
-from numpy.typing import NDArray
-from onnx import numpy_helper
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -24,40 +24,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from benchmarks.shipped.face_weights import give_statistics
 from maskwise.config import CacheSettings
 from maskwise.export.export_model import training_frames
+from maskwise.models.bundled_weights import NORMS, Arrays, read_weights
 from maskwise.models.loading import SHIPPED
 from maskwise.models.onnx_classifier import OnnxClassifier
 from maskwise.storage import replacing
 from maskwise.transforms.network_input import middle, network_input, to_planes
 
 BACKBONE: Final = "mobilenetv1_100"
-NETWORK: Final = "networks.0."
 FACES: Final = 256
 WEIGHTS: Final = "model.safetensors"
-Arrays = dict[str, NDArray[Any]]
-
-
-def read_weights(graph: onnx.ModelProto) -> tuple[Arrays, Arrays]:
-    """Return kernels and biases of an int8 graph's convolutions, and its heads' weights, by name.
-
-    Heads have the names that a model folder has; convolutions those of the backbone's weights.
-    """
-    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.graph.initializer}
-    parts = {node.output[0]: node.input for node in graph.graph.node}
-    convolutions: Arrays = {}
-    for node in graph.graph.node:
-        if node.op_type != "Conv":
-            continue
-        kernel, bias = (parts[name] for name in node.input[1:3])
-        name = kernel[0].removeprefix(f"{NETWORK}backbone.").removesuffix(".weight_quantized")
-        scale = stored[kernel[1]].reshape(-1, 1, 1, 1)
-        convolutions[f"{name}.weight"] = stored[kernel[0]].astype(np.float32) * scale
-        convolutions[f"{name}.bias"] = stored[bias[0]].astype(np.float32) * stored[bias[1]]
-    heads = {
-        name.removeprefix(NETWORK): values
-        for name, values in stored.items()
-        if name.startswith(f"{NETWORK}heads.")
-    }
-    return convolutions, heads
 
 
 def load_convolutions(network: nn.Module, convolutions: Arrays) -> None:
@@ -98,10 +73,17 @@ def make_file_weights(manifest: Path, out: Path, file: Path = SHIPPED) -> None:
     load_convolutions(network, convolutions)
     give_statistics(network, training_faces(manifest, OnnxClassifier.load(file)))
     weights = {f"backbone.{name}": value for name, value in network.state_dict().items()}
+    norms = {
+        f"backbone.{name}.{key}": value.clone()
+        for name, module in network.named_modules()
+        if isinstance(module, _BatchNorm)
+        for key, value in module.state_dict().items()
+    }
     weights |= {name: torch.from_numpy(values.copy()) for name, values in heads.items()}
     out.mkdir(parents=True, exist_ok=True)
-    with replacing(out / WEIGHTS) as path:
-        save_file(weights, path)
+    for name, tensors in ((WEIGHTS, weights), (NORMS.name, norms)):
+        with replacing(out / name) as path:
+            save_file(tensors, path)
 
 
 def main() -> None:

@@ -22,7 +22,8 @@ from maskwise.recipes import all_recipes, find_recipe
 from maskwise.settings import load_settings, setting_values
 
 NAMES = [recipe.name for recipe in all_recipes()]
-SMALL = ("model.pretrained=none", "preprocess.height=64", "preprocess.width=64",
+SMALL = ("model.pretrained=none", "model.pretrained_heads=false", "preprocess.height=64",
+         "preprocess.width=64",
          "preprocess.spare=4", "preprocess.detector=none", "cache.workers=0",
          "train.batch_size=4", "train.device=cpu")  # fmt: skip
 
@@ -36,7 +37,12 @@ def invoke(*words: object) -> str:
 def test_recipes_are_listed_with_a_line_each() -> None:
     listed = json.loads(invoke("recipes", "--json"))
     names = [entry["name"] for entry in listed]
-    assert {f"seed-{number}" for number in range(5)} | {"winner", "quick", "best"} <= set(names)
+    assert {f"seed-{number}" for number in range(5)} | {
+        "winner",
+        "quick",
+        "best",
+        "finetune",
+    } <= set(names)
     assert all(20 < len(entry["about"]) <= 110 for entry in listed)
     assert "EfficientNet" in invoke("recipes")
     for number in range(5):

@@ -22,7 +22,7 @@ from maskwise.models import backbone as backbones
 from maskwise.models.backbone import build_backbone, feature_count, load_pretrained
 from maskwise.models.bundle import find_bundle
 from maskwise.models.network import FaceModel
-from maskwise.models.weights import load_head_weights, packaged_weights
+from maskwise.models.weights import head_weights, load_head_weights, packaged_weights
 from maskwise.storage import file_digest
 
 SIZE = (64, 64)
@@ -186,18 +186,18 @@ def test_heads_of_another_kind_or_of_no_run_are_refused(tmp_path: Path) -> None:
     )
     save_file(other.state_dict(), tmp_path / "model.safetensors")
     with pytest.raises(WeightsError) as refused:
-        load_head_weights(model.heads, tmp_path)
-    assert "has other heads" in str(refused.value)
+        load_head_weights(model.heads, head_weights(tmp_path), "a run")
+    assert "a run has other heads" in str(refused.value)
     assert re.search(
         r"age_group.weight: expected shape \[101, \d+\], found shape \[3, \d+\]", str(refused.value)
     )
     with pytest.raises(WeightsError, match="is no folder of a run, with heads"):
-        load_head_weights(model.heads, tmp_path / "model.safetensors")
+        head_weights(tmp_path / "model.safetensors")
     save_file(model.state_dict(), tmp_path / "model.safetensors")
-    load_head_weights(model.heads, tmp_path)
+    load_head_weights(model.heads, head_weights(tmp_path), "a run")
     # dropout has no weights
     other = FaceModel(settings.model_copy(update={"dropout": 0.3}), SIZE)
-    load_head_weights(other.heads, tmp_path)
+    load_head_weights(other.heads, head_weights(tmp_path), "a run")
     for mine, its in zip(model.heads.parameters(), other.heads.parameters(), strict=True):
         assert torch.equal(mine, its)
     for words in ({}, {"pretrained": "none"}):

@@ -14,13 +14,14 @@ from maskwise.config.data import (
 )
 from maskwise.config.distill import DistillSettings
 from maskwise.config.loss import LossSettings, TaskWeights, Terms
-from maskwise.config.model import ModelSettings
+from maskwise.config.model import BUNDLED, ModelSettings
 from maskwise.config.optim import OptimSettings, ScheduleSettings
 from maskwise.config.together import contradictions
 from maskwise.config.track import TrackSettings
 from maskwise.config.train import SampleBy, TrainSettings
 
 __all__ = [
+    "BUNDLED",
     "AugmentSettings",
     "Boundaries",
     "CacheSettings",

@@ -1,7 +1,7 @@
 """Settings of the network."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -9,6 +9,9 @@ from maskwise.config.base import NotNegative, PartialShare, Section
 from maskwise.labels import TASKS
 
 Task = Literal["mask", "gender", "age_group"]
+BUNDLED: Final = "bundled"
+"""The `pretrained` that asks for the weights of the model in the package."""
+BUNDLED_BACKBONE: Final = "mobilenetv1_100"
 
 
 class ModelSettings(Section):
@@ -39,7 +42,7 @@ class ModelSettings(Section):
     age_regression: bool = False
     """Learn the age in years beside the groups, where it is known; answers then tell it."""
     pretrained: str = "auto"
-    """auto: an installed weight package, else timm's hub; hub; none: random; a file; or a run."""
+    """auto: an installed weight package, else timm's hub; hub; bundled; none; a file; or a run."""
     pretrained_heads: bool = False
     """Begin with the heads of the run in `pretrained`, too: they must be like those set here."""
     drop_path: PartialShare = 0.0
@@ -67,6 +70,11 @@ class ModelSettings(Section):
             yield f"cosine_scale needs classes, and age={self.age} has none"
 
     def _first_head_problems(self) -> Iterator[str]:
+        if self.pretrained == BUNDLED and self.backbone != BUNDLED_BACKBONE:
+            yield (
+                f"pretrained=bundled, the bundled model, is a {BUNDLED_BACKBONE}: set backbone to "
+                f"it instead of {self.backbone}"
+            )
         if not self.pretrained_heads:
             return
         if self.pretrained in ("auto", "hub", "none"):

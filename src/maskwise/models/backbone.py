@@ -12,13 +12,17 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from maskwise.config import ModelSettings
+from maskwise.config import BUNDLED, ModelSettings
 from maskwise.errors import SettingsError, WeightsError
+from maskwise.models.bundled_weights import bundled_weights
+from maskwise.models.loading import SHIPPED
 from maskwise.models.stages import earlier_channels, pool_stages
 from maskwise.models.weights import (
+    BACKBONE,
     file_weights,
     load_backbone_weights,
     packaged_weights,
+    part_of,
     weights_name,
     weights_package,
 )
@@ -158,6 +162,9 @@ def load_pretrained(backbone: nn.Module, settings: ModelSettings, size: tuple[in
             return f"package {weights_package(settings.backbone)}"
     if choice in ("auto", "hub"):
         return _load_from_hub(backbone, settings.backbone, size)
+    if choice == BUNDLED:
+        load_backbone_weights(backbone, part_of(bundled_weights(), BACKBONE), "the bundled model")
+        return weights_name(SHIPPED)
     path = Path(choice).expanduser()
     load_backbone_weights(backbone, file_weights(path), str(path))
     return weights_name(path)

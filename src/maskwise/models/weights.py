@@ -16,9 +16,9 @@ from maskwise.errors import WeightsError, listed
 from maskwise.storage import file_digest
 
 StateDict = dict[str, torch.Tensor]
-_BACKBONE: Final = "backbone."
-"""What the names of the backbone's weights begin with in a model folder."""
-_HEADS: Final = "heads."
+BACKBONE: Final = "backbone."
+HEADS: Final = "heads."
+"""What the names of the backbone's and the heads' weights begin with in a model folder."""
 _LAYER: Final = re.compile(r"\.\d+\.")
 _MODEL_FOLDERS: Final = ("best", "last", "swa")
 """Names that every run gives to its models."""
@@ -97,7 +97,7 @@ def file_weights(path: Path) -> StateDict:
         WeightsError: there is no such file, it is damaged, or holds more than tensors.
     """
     if path.is_dir():
-        return _run_weights(path)
+        return part_of(file_weights(_run_file(path)), BACKBONE)
     if not path.is_file():
         raise WeightsError(f"no weights at {path}")
     try:
@@ -137,15 +137,13 @@ def weights_name(path: Path) -> str:
         raise WeightsError(f"cannot read the weights {path}: {_first_line(error)}") from error
 
 
-def load_head_weights(heads: nn.Module, folder: Path) -> None:
-    """Load the weights of the heads of a run or model folder.
+def load_head_weights(heads: nn.Module, weights: StateDict, origin: str) -> None:
+    """Load weights of the heads of a model, as `head_weights` returns them.
 
     Raises:
-        WeightsError: there is no such folder, or its heads are others.
+        WeightsError: The heads are others.
     """
-    if not folder.is_dir():
-        raise WeightsError(f"model.pretrained_heads: {folder} is no folder of a run, with heads")
-    own, weights = _plainly(heads.state_dict()), _plainly(_run_weights(folder, _HEADS))
+    own, weights = _plainly(heads.state_dict()), _plainly(weights)
     problems = [
         f"{key}: expected {_shape(own.get(key))}, found {_shape(weights.get(key))}"
         for key in sorted({*own, *weights})
@@ -153,12 +151,23 @@ def load_head_weights(heads: nn.Module, folder: Path) -> None:
     ]
     if problems:
         raise WeightsError(
-            f"model.pretrained_heads: {folder} has other heads; set the model as it was there, or "
+            f"model.pretrained_heads: {origin} has other heads; set the model as it was there, or "
             f"leave this out\n{listed(problems)}"
         )
     with torch.no_grad():
         for key, value in own.items():
             value.copy_(weights[key])
+
+
+def head_weights(folder: Path) -> StateDict:
+    """Return the weights of the heads of a run or model folder.
+
+    Raises:
+        WeightsError: There is no such folder.
+    """
+    if not folder.is_dir():
+        raise WeightsError(f"model.pretrained_heads: {folder} is no folder of a run, with heads")
+    return part_of(file_weights(_run_file(folder)), HEADS)
 
 
 def _plainly(weights: StateDict) -> StateDict:
@@ -175,13 +184,9 @@ def _shape(value: torch.Tensor | None) -> str:
     return "none" if value is None else f"shape {list(value.shape)}"
 
 
-def _run_weights(folder: Path, part: str = _BACKBONE) -> StateDict:
-    """Return the weights of a part of a run folder's (its best epoch's) or a model folder's."""
-    return {
-        key.removeprefix(part): value
-        for key, value in file_weights(_run_file(folder)).items()
-        if key.startswith(part)
-    }
+def part_of(weights: StateDict, part: str) -> StateDict:
+    """Return the weights of a part of a model, by their names within that part."""
+    return {key.removeprefix(part): value for key, value in weights.items() if key.startswith(part)}
 
 
 def _run_file(folder: Path) -> Path:

@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from maskwise.config import Settings
+from maskwise.config import BUNDLED, Settings
 from maskwise.errors import RunError
 from maskwise.models.bundle import find_bundle, read_info
 from maskwise.models.classifier import Sources, joined_sources
 from maskwise.models.ensemble import is_ensemble, read_ensemble
+from maskwise.models.loading import SHIPPED
 from maskwise.models.onnx_classifier import OnnxClassifier
 from maskwise.storage import write_json
 
@@ -56,6 +57,8 @@ def model_sources(path: Path) -> Sources:
 
 
 def _pretrained(settings: Settings) -> Sources:
+    if settings.model.pretrained == BUNDLED:
+        return model_sources(SHIPPED)
     path = Path(settings.model.pretrained).expanduser()
     if settings.model.pretrained in ("none", "auto", "hub") or not path.is_dir():
         return frozenset()

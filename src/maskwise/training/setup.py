@@ -9,7 +9,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from maskwise.config import Settings
+from maskwise.config import BUNDLED, Settings
 from maskwise.data.batches import epoch_steps
 from maskwise.data.faces import open_detector
 from maskwise.errors import SettingsError
@@ -20,9 +20,12 @@ from maskwise.models.backbone import (
     recompute_activations,
 )
 from maskwise.models.batch_norm import synchronise_batch_norm
+from maskwise.models.bundled_weights import bundled_weights
 from maskwise.models.depthwise import hasten_depthwise
+from maskwise.models.loading import SHIPPED
 from maskwise.models.network import FaceModel
-from maskwise.models.weights import load_head_weights
+from maskwise.models.onnx_classifier import OnnxClassifier
+from maskwise.models.weights import HEADS, head_weights, load_head_weights, part_of
 from maskwise.training.optim import check_stages
 from maskwise.training.prepare import RunRows
 from maskwise.training.tracking.trackers import check_trackers
@@ -91,8 +94,11 @@ def build_model(settings: Settings, accelerator: Accelerator) -> tuple[FaceModel
     with accelerator.main_process_first():
         origin = load_pretrained(model.backbone, settings.model, size)
         if settings.model.pretrained_heads:
-            load_head_weights(model.heads, Path(settings.model.pretrained).expanduser())
+            _load_heads(model, settings.model.pretrained)
     mean, std = input_statistics(model.backbone)
+    if settings.model.pretrained == BUNDLED:
+        bundled = OnnxClassifier.load(SHIPPED).info.preprocess
+        mean, std = bundled.mean, bundled.std
     preprocess = Preprocess.from_settings(settings.preprocess, mean, std)
     check_stages(model, settings.optim)
     if settings.train.compile:
@@ -104,6 +110,15 @@ def build_model(settings: Settings, accelerator: Accelerator) -> tuple[FaceModel
     if accelerator.num_processes > 1:
         synchronise_batch_norm(model)
     return model, preprocess, origin
+
+
+def _load_heads(model: FaceModel, choice: str) -> None:
+    weights = (
+        part_of(bundled_weights(), HEADS)
+        if choice == BUNDLED
+        else head_weights(Path(choice).expanduser())
+    )
+    load_head_weights(model.heads, weights, choice)
 
 
 def check_batches(
