@@ -24,6 +24,7 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.shipped.face_weights import STATISTICS
 from benchmarks.shipped.file_weights import BACKBONE
 from maskwise.config import CacheSettings, LabelSettings, PreprocessSettings
 from maskwise.data.cache import open_frames
@@ -35,8 +36,6 @@ from maskwise.labels import UNKNOWN
 from maskwise.transforms.network_input import middle, network_input, to_planes
 from maskwise.transforms.preprocess import Preprocess
 
-MEAN: Final = (0.5141, 0.4074, 0.3588)
-STD: Final = (0.5, 0.5, 0.5)
 FRAMES: Final = (
     # margin, width, height
     (0.3, 160, 160), (0.1, 160, 160), (0.1, 136, 168), (0.0, 160, 160), (0.3, 224, 224),
@@ -68,22 +67,24 @@ def predicted(
     return found
 
 
-def measure(
-    manifest: Path, weights: Path, photos: int, margin: float, width: int, height: int
-) -> tuple[float, float]:
-    """Return the share of correct genders, and the balanced accuracy of age groups."""
+def sample(manifest: Path, photos: int) -> pl.DataFrame:
+    """Return some rows with both labels."""
     frame = read_manifest(manifest)
     codes = task_codes(frame, LabelSettings())
     known = np.flatnonzero((codes["gender"] != UNKNOWN) & (codes["age_group"] != UNKNOWN))
-    chosen = np.sort(np.random.default_rng(0).permutation(known)[:photos])
-    frame = frame[chosen]
-    network: Any = timm.create_model(BACKBONE, num_classes=0)
-    network.load_state_dict(load_file(weights))
+    return frame[np.sort(np.random.default_rng(0).permutation(known)[:photos])]
+
+
+def measure(
+    frame: pl.DataFrame, network: Any, margin: float, width: int, height: int
+) -> tuple[float, float]:
+    """Return the share of correct genders, and the balanced accuracy of age groups."""
     settings = PreprocessSettings(width=width, height=height, margin=margin, edge="slide")
-    preprocess = Preprocess.from_settings(settings, MEAN, STD)
+    preprocess = Preprocess.from_settings(settings, *STATISTICS)
     values = features(frame, network.eval(), preprocess)
     people = frame["person"].to_numpy()
-    gender, age = (codes[task][chosen] for task in ("gender", "age_group"))
+    codes = task_codes(frame, LabelSettings())
+    gender, age = codes["gender"], codes["age_group"]
     right = float((predicted(values, gender, people) == gender).mean())
     return right, float(balanced_accuracy_score(age, predicted(values, age, people)))
 
@@ -95,10 +96,13 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("--photos", type=int, default=2500)
     own = parser.parse_args()
+    frame = sample(own.manifest, own.photos)
+    network: Any = timm.create_model(BACKBONE, num_classes=0)
+    network.load_state_dict(load_file(own.weights))
     print("| Margin | Input | Face, pixels high | Gender | Age group, balanced |")
     print("|---|---|---|---|---|")
     for margin, width, height in FRAMES:
-        gender, age = measure(own.manifest, own.weights, own.photos, margin, width, height)
+        gender, age = measure(frame, network, margin, width, height)
         pixels = round(height / (1 + 2 * margin))
         print(f"| {margin} | {width}x{height} | {pixels} | {gender:.3f} | {age:.3f} |", flush=True)
 

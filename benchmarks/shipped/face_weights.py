@@ -33,6 +33,8 @@ Arrays = Mapping[str, NDArray[np.float32]]
 MEAN: Final = (131.0912, 103.8827, 91.4953)
 """Of red, green and blue, 0..255, in VGGFace2: what the network expects to be taken off."""
 STD: Final = 127.5
+STATISTICS: Final = ((0.5141, 0.4074, 0.3588), (0.5, 0.5, 0.5))
+"""Mean and standard deviation of colours 0..1: those two, by 255."""
 BLOCKS: Final = (1, 2, 2, 6, 2)
 """Of each stage, in timm; the graph counts them through."""
 FACES, SIDE = 256, 128

@@ -129,6 +129,13 @@ def test_a_student_learns_what_its_teacher_says(place: Path, tiny: list[str]) ->
     settings = load_settings(place / "student" / "settings.yaml")
     assert seen_sources([], settings, place / "student") == set(seen)
     assert seen_sources([], settings, place) is None  # an older run kept nothing
+    kept = place / "student" / "teacher.json"
+    whole = kept.read_text()
+    for damaged in ("{", "[]", "{}"):
+        kept.write_text(damaged)
+        with pytest.raises(RunError, match=r"teacher\.json is damaged"):
+            seen_sources([], settings, place / "student")
+    kept.write_text(whole)
     with pytest.raises(RunError, match="is no folder"):
         seen_sources([], settings)
     (place / "moved").rename(place / "teacher")
