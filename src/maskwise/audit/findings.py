@@ -8,8 +8,8 @@ from typing import Final
 
 import polars as pl
 
-from maskwise.data.columns import read_rows
 from maskwise.data.corrections import named_below
+from maskwise.data.csv_files import read_rows
 from maskwise.data.manifest import photo_id, photo_ids
 from maskwise.errors import ManifestError
 from maskwise.storage import replacing
@@ -120,7 +120,7 @@ def read_findings(path: Path, frame: pl.DataFrame, folder: Path) -> list[Finding
     """
     rows = {name: row for row, name in enumerate(photo_ids(frame))}
     grouped: dict[str, list[dict[str, str]]] = {}
-    for line, row in read_rows(path):
+    for line, row in read_rows(path, _COLUMNS):
         missing = [name for name in _COLUMNS if name not in row]
         if missing or row["kind"] not in KINDS or not _is_share(row["score"]):
             raise ManifestError(

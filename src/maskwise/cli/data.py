@@ -238,13 +238,13 @@ def _check_photos_exist(frame: "pl.DataFrame") -> None:
         )
 
 
-def _pairs(words: Sequence[str], option: str) -> dict[str, str]:
+def _pairs(words: Sequence[str], option: str, may_be_empty: bool = False) -> dict[str, str]:
     from maskwise.errors import SettingsError
 
     pairs = {}
     for word in words:
         left, equals, right = word.partition("=")
-        if not (left and equals and right):
+        if not (left and equals and (right or may_be_empty)):
             raise SettingsError(f"{option} {word}: expected NAME=VALUE")
         pairs[left] = right
     return pairs
@@ -254,7 +254,7 @@ def _values(words: Sequence[str]) -> dict[str, dict[str, str]]:
     from maskwise.errors import SettingsError
 
     values: dict[str, dict[str, str]] = {}
-    for left, word in _pairs(words, "--value").items():
+    for left, word in _pairs(words, "--value", may_be_empty=True).items():
         column, colon, theirs = left.partition(":")
         if not (column and colon):
             raise SettingsError(f"--value {left}={word}: expected COLUMN:VALUE=WORD")

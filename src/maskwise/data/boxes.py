@@ -1,23 +1,67 @@
 """Face boxes as text: 'left top right bottom' in pixels."""
 
 import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
 
+from maskwise.data.csv_files import plain_name
 from maskwise.transforms.preprocess import Box
+
+_CORNERS: Final = (
+    ("left", "top", "right", "bottom"), ("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"),
+)  # fmt: skip
+_SIZES: Final = (
+    ("left", "top", "width", "height"), ("x", "y", "width", "height"), ("x", "y", "w", "h"),
+    ("xmin", "ymin", "width", "height"),
+)  # fmt: skip
+"""Columns, as `plain_name` returns them, of left and top edge, width and height."""
 
 
 def parse_box(text: str) -> Box:
-    """Return (left, top, right, bottom) in pixels.
+    """Return (left, top, right, bottom) in pixels; brackets and commas are left out.
 
     Raises:
         ValueError: not four numbers, or an empty box.
     """
-    parts = text.split()
+    parts = box_words(text).split()
     if len(parts) != 4:
         raise ValueError(f"expected 'left top right bottom', got {text!r}")
     left, top, right, bottom = (float(part) for part in parts)
     if not (left < right and top < bottom and math.isfinite(left + top + right + bottom)):
         raise ValueError(f"expected left < right and top < bottom, got {text!r}")
     return left, top, right, bottom
+
+
+def box_words(text: str) -> str:
+    """Return a box without brackets and commas, as in '[1, 2, 30, 40]'."""
+    return " ".join(re.sub(r"[\[\](),;]", " ", text).split())
+
+
+def used_box_columns(names: Sequence[str]) -> list[str]:
+    """Return the columns of a table in which boxes stand, four or none."""
+    spelled = {plain_name(name): name for name in names}
+    found = next((four for four in (*_CORNERS, *_SIZES) if spelled.keys() >= set(four)), ())
+    return [spelled[name] for name in found]
+
+
+def box_of_columns(row: Mapping[str, str]) -> str | None:
+    """Return the box that stands in four columns of a row, or None where they are empty.
+
+    Raises:
+        ValueError: Some of the four are empty, or no numbers.
+    """
+    columns = used_box_columns(list(row))
+    cells = [row[name].strip() for name in columns]
+    if not any(cells):
+        return None
+    empty = [name for name, cell in zip(columns, cells, strict=True) if not cell]
+    if empty:
+        raise ValueError(f"{' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty")
+    if tuple(map(plain_name, columns)) in _CORNERS:
+        return " ".join(cells)
+    left, top, width, height = (float(cell) for cell in cells)
+    return box_text((left, top, left + width, top + height))
 
 
 def common_area(first: Box, second: Box) -> float:

@@ -1,7 +1,6 @@
 """Any CSV file with named columns -> manifest rows."""
 
-import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,27 +11,36 @@ from maskwise.data.age_ranges import (
     is_age_range,
     parse_age_range,
 )
-from maskwise.data.boxes import parse_box
-from maskwise.data.options import ImportOptions, Row
+from maskwise.data.boxes import box_of_columns, box_words, parse_box, used_box_columns
+from maskwise.data.csv_files import NumberedRow, plain_name, read_rows
+from maskwise.data.options import ImportOptions, Row, mask_word
 from maskwise.errors import ManifestError, listed
 from maskwise.labels import TASKS
 
 _COLUMN_NAMES: Final[dict[str, tuple[str, ...]]] = {
-    "photo": ("photo", "path", "image", "file", "filename", "file_name", "imageid"),
-    "person": ("person", "person_id", "id", "subject", "identity"),
-    "mask": ("mask", "mask_state", "wear"),
+    "photo": ("photo", "path", "image", "file", "filename", "imageid", "imagepath", "filepath"),
+    "person": ("person", "personid", "id", "subject", "subjectid", "identity"),
+    "mask": ("mask", "maskstate", "masklabel", "wear"),
     "gender": ("gender", "sex"),
-    "age_range": ("age_range", "agerange", "age range", "ages"),
+    "age_range": ("agerange", "ages"),
     "age": ("age", "years"),
-    "age_group": ("age_group", "agegroup", "age group"),
+    "age_group": ("agegroup",),
     "box": ("box", "bbox"),
 }
-_CORNERS: Final = ("left", "top", "right", "bottom")
+"""Manifest column -> names that files have for it, as `plain_name` returns them."""
+_ROW_NUMBER: Final = "id"
+"""A person's name in some files, and the number of the row in others."""
+_UNKNOWN: Final = frozenset(("nan", "null", "none", "na", "n/a", "unknown", "undefined", "?", "-"))
+"""What programs and people write where they know nothing."""
+_UNCLEAR: Final = frozenset(("none", "na", "n/a"))
+"""Of a mask these may mean that it is unknown or that none is worn."""
 _WORDS: Final[dict[str, dict[str, str]]] = {
-    "mask": {"worn": "wear", "not wear": "not_wear", "none": "not_wear", "no": "not_wear"},
+    "mask": {"worn": "wear", "yes": "wear", "no": "not_wear"},
     "gender": {"m": "male", "man": "male", "f": "female", "woman": "female"},
     "age_group": {},
 }
+Words = dict[str, dict[str, str]]
+"""Manifest column -> what a file says -> our word, empty for nothing."""
 
 
 def read_csv_columns(path: Path, options: ImportOptions) -> Iterator[Row]:
@@ -42,13 +50,20 @@ def read_csv_columns(path: Path, options: ImportOptions) -> Iterator[Row]:
         ManifestError: no photo column, or wrong values; all problems at once, by row.
     """
     numbered = read_rows(path)
-    columns = _match_columns(
-        path, [name for name in numbered[0][1] if name] if numbered else [], options
-    )
+    names = list(numbered[0][1]) if numbered else []
+    columns = _match_columns(path, names, options)
+    _forget_row_numbers(columns, numbered, options)
+    used = {*columns.values(), *used_box_columns(names)}
+    options.unused_columns.extend(name for name in names if name not in used)
+    words = {
+        ours: {text.strip().casefold(): word for text, word in given.items()}
+        for ours, given in options.values.items()
+    }
+    options.warnings.extend(_unmatched_words(words, columns, numbered))
     folder = (options.photos or path.parent).resolve()
     problems: list[str] = []
     for number, row in numbered:
-        result, wrong = _row(row, columns, options)
+        result, wrong = _row(row, columns, words)
         problems += [f"row {number}: {problem}" for problem in wrong]
         if wrong and options.skip_bad:
             continue
@@ -62,50 +77,20 @@ def read_csv_columns(path: Path, options: ImportOptions) -> Iterator[Row]:
     options.refuse(path, problems)
 
 
-def read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """Return the rows of a CSV file by column name, each with its line number; blank lines go.
-
-    Raises:
-        ManifestError: the file cannot be read, is not UTF-8, or has rows longer than its header.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="")
-            rows = [(reader.line_num, row) for row in reader]
-    except UnicodeDecodeError as error:
-        raise ManifestError(f"{path} is not UTF-8: save it as UTF-8 ({error})") from error
-    except (OSError, csv.Error) as error:
-        raise ManifestError(f"cannot read {path}: {error}") from error
-    long = [
-        f"row {number}: {len(row[None])} cell(s) more than the header has"  # as csv names them
-        for number, row in rows
-        if None in row
-    ]
-    if long:
-        raise ManifestError(f"{path}: {len(long)} problem(s):\n{listed(long)}")
-    return rows
-
-
-def _match_columns(path: Path, names: list[str], options: ImportOptions) -> dict[str, str]:
+def _match_columns(path: Path, names: Sequence[str], options: ImportOptions) -> dict[str, str]:
     """Return manifest column -> file column, the ones given first."""
-    problems = [
-        f"--column {ours}={theirs}: the file has no column {theirs!r}"
-        for ours, theirs in options.columns.items()
-        if theirs not in names
-    ]
-    problems += [
-        f"{option} {ours}: expected one of {', '.join(_COLUMN_NAMES)}"
-        for option, given in (("--column", options.columns), ("--value", options.values))
-        for ours in given
-        if ours not in _COLUMN_NAMES
-    ]
-    by_habit = {
-        ours: name
-        for ours, habits in _COLUMN_NAMES.items()
-        for name in reversed(names)
-        if name.lower() in habits
-    }
-    columns = by_habit | options.columns
+    given, problems = _given_columns(names, options)
+    columns = dict(given)
+    for ours, habits in _COLUMN_NAMES.items():
+        found = [name for name in names if plain_name(name) in habits]
+        if ours in given or not found:
+            continue
+        if len(found) > 1:
+            problems.append(
+                f"{' and '.join(map(repr, found))} could both be {ours}: choose with "
+                f"--column {ours}={found[0]}"
+            )
+        columns[ours] = found[0]
     if "photo" not in columns:
         found = ", ".join(names) or "none"
         problems.append(f"no photo column among: {found}; name it with --column photo=NAME")
@@ -114,29 +99,76 @@ def _match_columns(path: Path, names: list[str], options: ImportOptions) -> dict
     return columns
 
 
-def _row(
-    row: dict[str, str], columns: dict[str, str], options: ImportOptions
-) -> tuple[Row, list[str]]:
+def _given_columns(
+    names: Sequence[str], options: ImportOptions
+) -> tuple[dict[str, str], list[str]]:
+    """Return the columns that `--column` names, as the file spells them, and what is wrong."""
+    spelled = {plain_name(name): name for name in names}
+    given, problems = {}, []
+    for option, words in (("--column", options.columns), ("--value", options.values)):
+        problems += [
+            f"{option} {ours}: expected one of {', '.join(_COLUMN_NAMES)}"
+            for ours in words
+            if ours not in _COLUMN_NAMES
+        ]
+    for ours, theirs in options.columns.items():
+        name = theirs if theirs in names else spelled.get(plain_name(theirs))
+        if name is None:
+            problems.append(f"--column {ours}={theirs}: the file has no column {theirs!r}")
+        else:
+            given[ours] = name
+    return given, problems
+
+
+def _forget_row_numbers(
+    columns: dict[str, str], rows: Sequence[NumberedRow], options: ImportOptions
+) -> None:
+    """Take a column `id` that differs in every row for what it is: no person."""
+    name = columns.get("person", "")
+    if "person" in options.columns or plain_name(name) != _ROW_NUMBER or len(rows) < 2:
+        return
+    if len({row[name].strip() for _, row in rows}) == len(rows):
+        del columns["person"]
+        options.warnings.append(
+            f"the column {name!r} differs in every row, so it names rows and no people; name the "
+            f"column of people with --column person=NAME ({name} too, if each photo is a person)"
+        )
+
+
+def _unmatched_words(
+    words: Words, columns: Mapping[str, str], rows: Sequence[NumberedRow]
+) -> Iterator[str]:
+    """Yield each text of `--value` that stands in no row."""
+    for ours, given in words.items():
+        name = columns.get(ours, "")
+        found = {row.get(name, "").strip().casefold() for _, row in rows}
+        for text in given:
+            if text not in found:
+                yield f"--value {ours}:{text}={given[text]}: no row says {text!r}"
+
+
+def _row(row: Mapping[str, str], columns: Mapping[str, str], words: Words) -> tuple[Row, list[str]]:
     result: Row = {}
     problems = []
     for ours in _COLUMN_NAMES:  # what a range says of the group comes before the group itself
         theirs = columns.get(ours, "")
         text = (row.get(theirs) or "").strip()
-        text = options.values.get(ours, {}).get(text, text)
-        if not text:
+        told = words.get(ours, {}).get(text.casefold())
+        if not text or told == "":
             continue
         try:
-            result |= _labels(ours, text)
+            result |= _labels(ours, text, told)
         except ValueError as error:
             problems.append(f"{theirs}: {error}")
     problems += _age_problems(result)
-    if "box" not in result and all(row.get(corner) for corner in _CORNERS):
-        result["box"] = " ".join(row[corner] for corner in _CORNERS)
-    if "box" in result:
-        try:
-            parse_box(str(result["box"]))
-        except ValueError as error:
-            problems.append(f"box: {error}")
+    try:
+        if "box" not in result and (box := box_of_columns(row)):
+            result["box"] = box
+        if "box" in result:
+            result["box"] = box_words(str(result["box"]))
+            parse_box(result["box"])
+    except ValueError as error:
+        problems.append(f"box: {error}")
     return result, problems
 
 
@@ -152,22 +184,40 @@ def _age_problems(labels: Row) -> Iterator[str]:
         yield f"no age of {labels[AGE_RANGE]} is {group}"
 
 
-def _labels(column: str, text: str) -> Row:
+def _labels(column: str, text: str, told: str | None) -> Row:
     """Return what a cell says; an age may be a range of ages, an age group likewise.
+
+    `told` is the word that `--value` gives for the text.
 
     Raises:
         ValueError: The cell cannot be understood.
     """
+    if told is None and column not in ("photo", "box") and text.casefold() in _UNKNOWN:
+        if column == "mask" and text.casefold() in _UNCLEAR:
+            raise ValueError(
+                f"{text!r} may mean no mask, or that nothing is known: say which with "
+                f"--value mask:{text}=not_wear or --value mask:{text}="
+            )
+        return {}
+    text = told or text
     if column in ("age", AGE_RANGE):
         return age_labels(text)
     if column not in TASKS:
         return {column: text}
-    word = _WORDS[column].get(text.lower(), text.lower())
+    word = _word(column, text)
     if word not in TASKS[column]:
         if column == "age_group" and is_age_range(text):
             return age_labels(text)
         raise ValueError(
             f"{text!r} is none of {', '.join(TASKS[column])}; "
-            f"translate it with --value {column}:{text}=WORD"
+            f"translate it with --value {column}:{text}=WORD, or --value {column}:{text}= if it "
+            "says nothing"
         )
     return {column: word}
+
+
+def _word(task: str, text: str) -> str:
+    """Return the class that a text means, or the text."""
+    plain = text.casefold()
+    spelled = _WORDS[task].get(plain, plain)
+    return (mask_word(spelled) or spelled) if task == "mask" else spelled

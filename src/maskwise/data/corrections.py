@@ -27,7 +27,7 @@ from maskwise.data.age_ranges import (
     whole_ages,
 )
 from maskwise.data.checks import row_problems
-from maskwise.data.columns import read_rows
+from maskwise.data.csv_files import read_rows
 from maskwise.data.manifest import fill_age_groups, photo_id, photo_ids
 from maskwise.errors import ManifestError, listed
 from maskwise.storage import replacing
@@ -70,7 +70,7 @@ def read_corrections(path: Path) -> list[Correction]:
     Raises:
         ManifestError: the file cannot be read, or columns or values are wrong; all at once.
     """
-    rows = read_rows(path)
+    rows = read_rows(path, COLUMNS)
     missing = [name for name in COLUMNS[:4] if rows and name not in rows[0][1]]
     if missing:
         raise ManifestError(

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from maskwise.data.age_ranges import MAX_AGE, age_labels
-from maskwise.data.columns import read_rows
+from maskwise.data.csv_files import read_rows
 from maskwise.data.options import (
     MASK_WORDS_SAID,
     ImportOptions,
@@ -77,7 +77,7 @@ def _train_csv(path: Path, options: ImportOptions) -> dict[str, tuple[str, str]]
     if not path.is_file():
         return {}
     corrected, problems = {}, []
-    for number, row in read_rows(path):
+    for number, row in read_rows(path, ("path", "gender", "age")):
         name, gender, age = row.get("path"), row.get("gender"), row.get("age") or ""
         if not name or gender not in TASKS["gender"] or not age.isdigit() or int(age) > MAX_AGE:
             problems.append(f"row {number}: expected path, gender male or female, and a whole age")
@@ -95,7 +95,7 @@ def read_answers(folder: Path, options: ImportOptions) -> Iterator[Row]:
     answers = folder / "gt.csv"
     table = answers if answers.is_file() else folder / "info.csv"
     problems = []
-    for number, row in read_rows(table):
+    for number, row in read_rows(table, ("ImageID", "ans")):
         name, answer = row.get("ImageID"), row.get("ans") or ""
         if not name or not (answer.isdigit() and int(answer) < NUM_CLASSES):
             problems.append(f"row {number}: expected ImageID and an ans from 0 to 17")

@@ -33,6 +33,7 @@ import polars as pl
 
 from maskwise.data.age_ranges import AGE_RANGE, group_of_range, ranges_of, whole_ages
 from maskwise.data.checks import row_problems
+from maskwise.data.csv_files import read_text
 from maskwise.data.soft import SOFT
 from maskwise.errors import ManifestError, listed
 from maskwise.labels import TASK_BOUNDARIES, TASKS
@@ -218,7 +219,7 @@ def _read_table(path: Path) -> pl.DataFrame:
     try:
         if path.suffix == ".parquet":
             return pl.read_parquet(path)
-        return pl.read_csv(path, infer_schema=False, encoding="utf8")
+        return pl.read_csv(io.BytesIO(read_text(path).encode()), infer_schema=False)
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
 

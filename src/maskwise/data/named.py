@@ -62,10 +62,10 @@ def _photos_of(word: str, photos: Path | None) -> list[Named]:
 
 
 def _in_csv(path: Path, photos: Path | None) -> list[Named]:
-    from maskwise.data.columns import read_rows
+    from maskwise.data.csv_files import read_rows
     from maskwise.data.manifest import SCHEMA, read_manifest
 
-    rows = read_rows(path)
+    rows = read_rows(path, _ID_COLUMNS)
     if rows and set(SCHEMA) <= rows[0][1].keys():
         frame = read_manifest(path, check_photos=False)
         return [(photo.path, photo) for photo in photo_refs(frame)]

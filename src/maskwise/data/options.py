@@ -59,6 +59,10 @@ class ImportOptions:
     skip_bad: bool = False
     """Leave out what cannot be understood, and collect it in `skipped`, instead of refusing."""
     skipped: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """What a person should look at although nothing is wrong for certain."""
+    unused_columns: list[str] = field(default_factory=list)
+    """Columns of a CSV file that the manifest has nothing of."""
     ages_across: list[str] = field(default_factory=list)
     """Photos without an age label, as their range of ages crosses a boundary of age groups."""
 

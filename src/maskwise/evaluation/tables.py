@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from maskwise.data.columns import read_rows
+from maskwise.data.csv_files import read_rows
 from maskwise.data.manifest import photo_id
 from maskwise.errors import ManifestError, listed
 from maskwise.labels import NUM_CLASSES, TASKS, UNKNOWN
@@ -53,10 +53,10 @@ def read_probabilities(path: Path) -> ProbabilityTable:
     Raises:
         ManifestError: it has other columns, or rows that are no probabilities; all at once.
     """
-    rows = read_rows(path)
+    words = [column for names in _WORD_COLUMNS.values() for column in names]
+    rows = read_rows(path, (*_ID_COLUMNS, "box", _ANSWER, *CLASS_COLUMNS, *words))
     columns = set(rows[0][1]) if rows else set()
     name = next((name for name in _ID_COLUMNS if name in columns), None)
-    words = [column for names in _WORD_COLUMNS.values() for column in names]
     wanted = next((names for names in (CLASS_COLUMNS, words) if columns.issuperset(names)), None)
     if name is None or wanted is None:
         raise ManifestError(

@@ -25,7 +25,7 @@ from typing import Any, Final
 import psutil
 import yaml
 
-from maskwise.data.columns import read_rows
+from maskwise.data.csv_files import read_rows
 from maskwise.errors import ManifestError, MaskwiseError, RunError, SettingsError
 from maskwise.experiments.process import run_command
 from maskwise.storage import only_writer, write_csv, write_json, write_text

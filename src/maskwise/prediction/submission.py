@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from maskwise.config import LabelSettings
-from maskwise.data.columns import read_rows
+from maskwise.data.csv_files import read_rows
 from maskwise.data.duplicates import find_twins, fingerprint_photos
 from maskwise.data.targets import class_codes, task_codes
 from maskwise.errors import ManifestError, listed
@@ -40,7 +40,7 @@ def read_listing(path: Path, photos: Path | None = None) -> Listing:
         ManifestError: there is none, or ids are empty or stand in it twice.
     """
     file = path / "info.csv" if path.is_dir() else path
-    rows = read_rows(file)
+    rows = read_rows(file, (ID,))
     if not rows or ID not in rows[0][1]:
         raise ManifestError(f"{file}: expected rows with a column {ID}")
     ids = [row[ID] for _, row in rows]
@@ -111,7 +111,7 @@ def read_answers(path: Path) -> dict[str, int]:
         ManifestError: it has other columns, an id twice, or an answer that is no class; all at
             once.
     """
-    rows = read_rows(path)
+    rows = read_rows(path, (ID, ANSWER))
     if not rows or not {ID, ANSWER} <= set(rows[0][1]):
         found = ", ".join(rows[0][1]) if rows else "no rows"
         raise ManifestError(f"{path}: expected the columns {ID} and {ANSWER}, found {found}")
