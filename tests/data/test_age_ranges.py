@@ -139,7 +139,7 @@ def test_columns_of_ranges_have_usual_names(tmp_path: Path) -> None:
 
 def test_all_wrong_ages_are_named_by_row(tmp_path: Path) -> None:
     table = tmp_path / "ages.csv"
-    table.write_text("path,age\na.jpg,39-30\nb.jpg,unknown\nc.jpg,30-39\nd.jpg,110-130\n")
+    table.write_text("path,age\na.jpg,39-30\nb.jpg,elderly\nc.jpg,30-39\nd.jpg,110-130\n")
     with pytest.raises(ManifestError) as raised:
         import_source(table, ImportOptions("s"))
     message = str(raised.value)

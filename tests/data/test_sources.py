@@ -94,15 +94,35 @@ def test_train_csv_corrects_a_label(start: str, tmp_path: Path) -> None:
 def test_wrong_train_csv_names_its_rows(tmp_path: Path) -> None:
     lines = ["x,female,Asian,45,ok", "x,woman,Asian,45,b", "x,male,Asian,old,c", "x,male,Asian,9,"]
     text = "id,gender,race,age,path\n" + "\n".join(lines) + "\n"
-    message = refusal(competition(tmp_path, text))
+    root = competition(tmp_path, text)
+    touch(root / "train" / "images" / "ok_female_Asian_30", "mask1.jpg")
+    (root / "train" / "train.csv").write_text(text.replace(",ok\n", ",ok_female_Asian_30\n"))
+    message = refusal(root)
     assert "train.csv" in message
     assert [f"row {row}:" in message for row in (2, 3, 4, 5)] == [False, True, True, True]
 
 
-def test_train_csv_in_another_encoding_is_refused(tmp_path: Path) -> None:
+def test_train_csv_of_other_columns_is_refused(tmp_path: Path) -> None:
     root = competition(tmp_path, "")
-    (root / "train" / "train.csv").write_bytes("id,gender,이름\n".encode("cp949"))
-    assert "train.csv" in refusal(root)
+    for text in ("id,gender,이름\n", "id,gender,이름\n1,male,김\n"):
+        (root / "train" / "train.csv").write_bytes(text.encode("cp949"))
+        assert "train.csv: expected rows with the columns path, gender, age" in refusal(root)
+
+
+def test_train_csv_must_match_the_folders(tmp_path: Path) -> None:
+    rows = ["000001_female_Asian_45", "000001_female_Asian_46", "000001_female_Asian_45"]
+    text = "id,gender,race,age,path\n" + "".join(f"1,Female,Asian,45,{row}\n" for row in rows)
+    message = refusal(competition(tmp_path, text))
+    assert "row 3: there is no folder 000001_female_Asian_46; did you mean 000001_female" in message
+    assert "row 4: 000001_female_Asian_45 stands in an earlier row, too" in message
+    (tmp_path / "train" / "train.csv").write_text(
+        "path,gender,age\n000001_female_Asian_45,male,50\n"
+    )
+    options = ImportOptions("s")
+    frame = import_source(tmp_path, options)
+    assert set(frame.filter(person="000001")["gender"]) == {"male"}
+    assert "1 folder(s) stand in no row of train.csv" in options.warnings[0]
+    assert "001498-1_male_Asian_29" in options.warnings[0]
 
 
 def test_wrong_competition_names_are_all_listed(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from maskwise.data.age_ranges import (
 from maskwise.data.boxes import box_of_columns, box_words, parse_box, used_box_columns
 from maskwise.data.csv_files import NumberedRow, plain_name, read_rows
 from maskwise.data.options import ImportOptions, Row, mask_word
+from maskwise.data.photo_files import photo_at
 from maskwise.errors import ManifestError, listed
 from maskwise.labels import TASKS
 
@@ -53,6 +54,8 @@ def read_csv_columns(path: Path, options: ImportOptions) -> Iterator[Row]:
     names = list(numbered[0][1]) if numbered else []
     columns = _match_columns(path, names, options)
     _forget_row_numbers(columns, numbered, options)
+    if options.person_pattern and "person" not in options.columns:
+        columns.pop("person", None)
     used = {*columns.values(), *used_box_columns(names)}
     options.unused_columns.extend(name for name in names if name not in used)
     words = {
@@ -69,9 +72,9 @@ def read_csv_columns(path: Path, options: ImportOptions) -> Iterator[Row]:
             continue
         if result.get("photo"):
             name = str(result["photo"])
-            result.setdefault("person", options.person(Path(name).stem))
+            result.setdefault("person", options.person_of_name(name))
             options.note_age_across(result)
-            yield {**result, "photo": str(folder / name), "source": options.source}
+            yield {**result, "photo": str(photo_at(folder, name)), "source": options.source}
         else:
             problems.append(f"row {number}: the photo is empty")
     options.refuse(path, problems)

@@ -1,7 +1,8 @@
 """Readers of folder layouts: each yields one manifest row per photo."""
 
+import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,10 +15,9 @@ from maskwise.data.options import (
     ImportOptions,
     Row,
     folder_labels,
-    photos_in,
-    subfolders,
 )
-from maskwise.errors import ManifestError
+from maskwise.data.photo_files import photo_at, photos_directly_in, photos_in, subfolders
+from maskwise.errors import ManifestError, listed
 from maskwise.labels import NUM_CLASSES, TASKS, decode_class
 
 # the published set has names with the race missing, and with the dot before jpg missing
@@ -34,8 +34,9 @@ _PERSON_FOLDER: Final = re.compile(r"^([^_]+)_(male|female)_([^_]+)_(\d{1,3})$")
 def read_competition(folder: Path, options: ImportOptions) -> Iterator[Row]:
     """Read folders such as `000001_female_Asian_45` of seven photos; `train.csv` corrects them."""
     images = _competition_images(folder)
-    corrected = _train_csv(images.parent / "train.csv", options)
-    problems = []
+    people = [child.name for child in subfolders(images)]
+    corrected = _train_csv(images.parent / "train.csv", people, options)
+    problems = _loose_photos(images, "folders of people")
     for person_folder in subfolders(images):
         named = _PERSON_FOLDER.match(person_folder.name)
         if not named or int(named[4]) > MAX_AGE:
@@ -43,14 +44,18 @@ def read_competition(folder: Path, options: ImportOptions) -> Iterator[Row]:
             continue
         person, gender, _, age = named.groups()
         gender, age = corrected.get(person_folder.name, (gender, age))
-        for photo in photos_in(person_folder):
+        for photo in photos_in(person_folder, options.passed_over):
             mask = _competition_mask(photo.stem)
             if mask is None:
                 problems.append(f"{photo}: expected mask1..5, incorrect_mask or normal")
                 continue
             yield {
                 "photo": str(photo),
-                "person": person,
+                "person": (
+                    options.person(photo.stem, person_folder.name)
+                    if options.person_pattern
+                    else person
+                ),
                 "mask": mask,
                 "gender": gender,
                 "age": int(age),
@@ -72,18 +77,38 @@ def _competition_mask(stem: str) -> str | None:
     return words[stem.rstrip("0123456789")] if name else None
 
 
-def _train_csv(path: Path, options: ImportOptions) -> dict[str, tuple[str, str]]:
+def _train_csv(
+    path: Path, folders: Sequence[str], options: ImportOptions
+) -> dict[str, tuple[str, str]]:
     """Return folder name -> (gender, age) from the competition's train.csv, if it is there."""
     if not path.is_file():
         return {}
-    corrected, problems = {}, []
-    for number, row in read_rows(path, ("path", "gender", "age")):
-        name, gender, age = row.get("path"), row.get("gender"), row.get("age") or ""
+    corrected: dict[str, tuple[str, str]] = {}
+    columns = ("path", "gender", "age")
+    rows = read_rows(path, columns)
+    if not rows or not set(columns) <= set(rows[0][1]):
+        raise ManifestError(f"{path}: expected rows with the columns {', '.join(columns)}")
+    problems = []
+    for number, row in rows:
+        name, gender, age = (row.get(key, "").strip() for key in ("path", "gender", "age"))
+        gender = gender.lower()
         if not name or gender not in TASKS["gender"] or not age.isdigit() or int(age) > MAX_AGE:
             problems.append(f"row {number}: expected path, gender male or female, and a whole age")
+        elif name not in folders:
+            close = difflib.get_close_matches(name, folders, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            problems.append(f"row {number}: there is no folder {name}{hint}")
+        elif name in corrected:
+            problems.append(f"row {number}: {name} stands in an earlier row, too")
         else:
-            corrected[name] = (str(gender), age)
+            corrected[name] = (gender, age)
     options.refuse(path, problems)
+    alone = sorted(set(folders) - corrected.keys())
+    if alone:
+        options.warnings.append(
+            f"{len(alone)} folder(s) stand in no row of {path.name}; their names give the labels\n"
+            f"{listed(alone, limit=3)}"
+        )
     return corrected
 
 
@@ -102,8 +127,8 @@ def read_answers(folder: Path, options: ImportOptions) -> Iterator[Row]:
             continue
         labels = _words_of_class(int(answer)) if table == answers else {}
         yield {
-            "photo": str(folder / "images" / name),
-            "person": options.person(Path(name).stem),
+            "photo": str(photo_at(folder / "images", name)),
+            "person": options.person_of_name(name),
             "source": options.source,
             **labels,
         }
@@ -118,7 +143,7 @@ def _words_of_class(number: int) -> Row:
 def read_utkface(folder: Path, options: ImportOptions) -> Iterator[Row]:
     """Read file names such as `45_1_2_2017...jpg.chip.jpg`: age, gender (0 male), race, date."""
     problems = []
-    for photo in photos_in(folder):
+    for photo in photos_in(folder, options.passed_over):
         named = _UTKFACE.match(photo.stem)
         if not named or int(named[1]) > MAX_AGE:
             problems.append(f"{photo.name}: expected age_gender_race_date.jpg")
@@ -138,17 +163,17 @@ def read_decades(folder: Path, options: ImportOptions) -> Iterator[Row]:
 
     A decade gives the age group because the task's boundaries, 30 and 60, begin decades.
     """
-    problems = []
+    problems = _loose_photos(folder, "folders of decades")
     for decade_folder in subfolders(folder):
         named = _DECADE.match(decade_folder.name)
         if not named:
             problems += _unread(decade_folder, "a decade and F or M, such as 20F")
             continue
         decade = int(named[1])
-        for photo in photos_in(decade_folder):
+        for photo in photos_in(decade_folder, options.passed_over):
             yield {
                 "photo": str(photo),
-                "person": options.person(photo.stem, decade_folder.name),
+                "person": options.person(photo.stem, _place(photo, folder)),
                 "gender": "female" if named[2].upper() == "F" else "male",
                 **age_labels(f"{decade}-{decade + 9}"),
                 "source": options.source,
@@ -158,16 +183,16 @@ def read_decades(folder: Path, options: ImportOptions) -> Iterator[Row]:
 
 def read_mask_folders(folder: Path, options: ImportOptions) -> Iterator[Row]:
     """Read folders named by mask state, or gender and mask state; the age stays unknown."""
-    problems = []
+    problems = _loose_photos(folder, "folders of mask states")
     for state_folder in subfolders(folder):
         labels = folder_labels(state_folder.name)
         if labels is None:
             problems += _unread(state_folder, MASK_WORDS_SAID)
             continue
-        for photo in photos_in(state_folder):
+        for photo in photos_in(state_folder, options.passed_over):
             yield {
                 "photo": str(photo),
-                "person": options.person(photo.stem, state_folder.name),
+                "person": options.person(photo.stem, _place(photo, folder)),
                 **labels,
                 "source": options.source,
             }
@@ -181,7 +206,7 @@ def read_file_names(folder: Path, options: ImportOptions) -> Iterator[Row]:
     """
     problems, rows = [], []
     genders: dict[str, set[str]] = {}
-    for photo in photos_in(folder):
+    for photo in photos_in(folder, options.passed_over):
         named = _NAMED_FILE.match(photo.stem)
         if not named:
             problems.append(f"{photo}: expected id_gender_race_age.jpg, such as 1_female_Asian_45")
@@ -224,12 +249,22 @@ def _place(photo: Path, folder: Path) -> str:
 
 def read_photos(folder: Path, options: ImportOptions) -> Iterator[Row]:
     """Read any folder of photos; their labels are those of `--label`."""
-    for photo in photos_in(folder):
+    for photo in photos_in(folder, options.passed_over):
         yield {
             "photo": str(photo),
             "person": options.person(photo.stem, _place(photo, folder)),
             "source": options.source,
         }
+
+
+def _loose_photos(folder: Path, beside: str) -> list[str]:
+    """Return the problem of photos that lie beside the folders that tell the labels."""
+    loose = photos_directly_in(folder)
+    return (
+        [f"{folder}: {len(loose)} photos beside the {beside}, such as {loose[0].name}"]
+        if loose
+        else []
+    )
 
 
 def _unread(folder: Path, expected: str) -> list[str]:

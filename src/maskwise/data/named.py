@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from maskwise.data.frames import PhotoRef, photo_refs
-from maskwise.data.options import photos_in
+from maskwise.data.photo_files import photo_at, photos_in
 from maskwise.errors import ManifestError, listed
 
 _ID_COLUMNS: Final = ("ImageID", "photo", "path", "image", "file")
@@ -77,7 +77,7 @@ def _in_csv(path: Path, photos: Path | None) -> list[Named]:
         raise ManifestError(f"{path}: {column} is empty in {', '.join(empty[:10])}")
     beside = path.parent / "images"
     folder = photos or (beside if beside.is_dir() else path.parent)
-    return [(row[column], PhotoRef(str(folder / row[column]))) for _, row in rows]
+    return [(row[column], PhotoRef(str(photo_at(folder, row[column])))) for _, row in rows]
 
 
 def evaluation_photos(path: Path) -> str:

@@ -1,17 +1,16 @@
 """What an import may be told, and what every layout's reader shares."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
+from maskwise.data.photo_files import PassedOver
 from maskwise.errors import ManifestError, SettingsError, listed
 from maskwise.labels import TASKS
 
-PHOTO_SUFFIXES: Final = frozenset(
-    (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-)
 # `face-12` is a photo of its own, but `ilc-00a2-1` and `100012-0` are faces of one photo
 _FACE_OF_PHOTO: Final = re.compile(r"^(.*\d.*)-\d{1,2}$")
 _MASK_WORDS: Final = {
@@ -53,7 +52,10 @@ class ImportOptions:
     photos: Path | None = None
     """For CSV files and boxes: the folder that the photo names start from."""
     person_pattern: str | None = None
-    """Regular expression whose first group, found in the file name, is the person."""
+    """Regular expression whose first group is the person.
+
+    It is searched for in the file's name without its ending, else in the path below the folder.
+    """
     labels: dict[str, str] = field(default_factory=dict)
     """Task -> class name of every photo that has no label of its own for the task."""
     skip_bad: bool = False
@@ -63,6 +65,10 @@ class ImportOptions:
     """What a person should look at although nothing is wrong for certain."""
     unused_columns: list[str] = field(default_factory=list)
     """Columns of a CSV file that the manifest has nothing of."""
+    passed_over: PassedOver = field(default_factory=Counter)
+    """Why files were passed over -> how many."""
+    without_pattern: list[str] = field(default_factory=list)
+    """Names in which `person_pattern` was not found."""
     ages_across: list[str] = field(default_factory=list)
     """Photos without an age label, as their range of ages crosses a boundary of age groups."""
 
@@ -93,13 +99,23 @@ class ImportOptions:
         Faces of one photo (`123-0`, `123-1`) are one person. Any other photo is a person of its
         own, told apart by `folder` where folders number their photos alike.
         """
+        stem = stem.strip()
+        name = f"{folder}/{stem}" if folder else stem
         pattern = re.compile(self.person_pattern) if self.person_pattern else _FACE_OF_PHOTO
-        found = pattern.search(stem)
-        if found and found.group(1):
-            return f"{self.source}:{found.group(1).strip()}"
-        return (
-            f"{self.source}:{folder}/{stem.strip()}" if folder else f"{self.source}:{stem.strip()}"
-        )
+        places = (stem, name) if self.person_pattern else (stem,)
+        for place in places:
+            found = pattern.search(place)
+            if found and found.group(1):
+                return f"{self.source}:{found.group(1).strip()}"
+        if self.person_pattern:
+            self.without_pattern.append(name)
+        return f"{self.source}:{name}"
+
+    def person_of_name(self, name: str) -> str:
+        """Return the person of a photo that a table names, perhaps with folders before."""
+        path = PurePosixPath(name.replace("\\", "/"))
+        place = path.parent.as_posix()
+        return self.person(path.stem, "" if place in (".", "/") else place)
 
     def note_age_across(self, row: Row) -> None:
         """Note a row that has no age label as its range of ages crosses a boundary of groups."""
@@ -138,18 +154,3 @@ def folder_labels(name: str) -> dict[str, str] | None:
     if mask is None or len(genders) > 1:
         return None
     return {**({"gender": genders.pop()} if genders else {}), "mask": mask}
-
-
-def photos_in(folder: Path) -> Iterator[Path]:
-    """Yield the photos below a folder by name; whatever begins with a dot is left out."""
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in PHOTO_SUFFIXES and not hidden:
-            yield path
-
-
-def subfolders(folder: Path) -> list[Path]:
-    """Return the folders directly in a folder by name, without hidden ones."""
-    return sorted(
-        child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")
-    )

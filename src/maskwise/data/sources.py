@@ -25,8 +25,9 @@ from maskwise.data.layouts import (
 )
 from maskwise.data.manifest import check_manifest, manifest_from_rows
 from maskwise.data.options import ImportOptions, Row
+from maskwise.data.people import people_warnings
 from maskwise.data.voc import is_voc, read_voc
-from maskwise.errors import ManifestError, SettingsError
+from maskwise.errors import ManifestError, SettingsError, listed
 
 CSV_LAYOUT: Final = "csv"
 
@@ -82,6 +83,8 @@ def import_source(source: Path, options: ImportOptions, layout: str | None = Non
     layout = layout or detect_layout(source)
     if layout != CSV_LAYOUT and (options.columns or options.values):
         raise SettingsError(f"--column and --value are for CSV files; this is the layout {layout}")
+    if options.person_pattern and "person" in options.columns:
+        raise SettingsError("--person-pattern and --column person= both name people: give one")
     if layout == "photos" and not options.labels:
         raise SettingsError("--layout photos: name the label of all photos, --label mask=wear")
     rows = (options.labels | row for row in _rows(source, options, layout))
@@ -89,7 +92,29 @@ def import_source(source: Path, options: ImportOptions, layout: str | None = Non
     if frame.is_empty():
         raise ManifestError(f"{source}: no photos found as {layout}; docs/data.md shows the layout")
     check_manifest(frame, source, check_photos=False)
+    _check_pattern(options, frame)
+    options.warnings.extend(people_warnings(frame))
     return frame
+
+
+def _check_pattern(options: ImportOptions, frame: pl.DataFrame) -> None:
+    """Check that the pattern of people was found in some names.
+
+    Raises:
+        SettingsError: It was found in none.
+    """
+    missed = options.without_pattern
+    if not (options.person_pattern and missed):
+        return
+    if len(missed) >= len(frame):
+        raise SettingsError(
+            f"--person-pattern {options.person_pattern} is found in no photo's name or path below "
+            f"the folder, such as {missed[0]}"
+        )
+    options.warnings.append(
+        f"--person-pattern is not found in {len(missed)} names; each of these photos counts as a "
+        f"person of its own\n{listed(missed, limit=3)}"
+    )
 
 
 def _rows(source: Path, options: ImportOptions, layout: str) -> Iterator[Row]:

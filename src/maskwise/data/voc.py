@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 from maskwise.data.boxes import parse_box
 from maskwise.data.options import MASK_WORDS_SAID, ImportOptions, Row, mask_word
+from maskwise.data.photo_files import photo_at
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -43,13 +44,14 @@ def _first_folder(folder: Path, *names: str) -> Path:
 def _faces(path: Path, photos: Path, options: ImportOptions) -> list[Row]:
     # expat refuses entity bombs itself, and no external entity is fetched
     root = ElementTree.parse(path).getroot()  # noqa: S314
-    photo = photos / (root.findtext("filename") or f"{path.stem}.jpg")
+    name = (root.findtext("filename") or "").strip() or f"{path.stem}.jpg"
+    photo = photo_at(photos, name)
     if not photo.is_file():
         raise ValueError(f"no photo at {photo}")
     return [
         {
             "photo": str(photo.resolve()),
-            "person": options.person(photo.stem),
+            "person": options.person_of_name(name),
             "mask": _mask(face),
             "box": _box(face),
             "source": options.source,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from maskwise.config import LabelSettings
 from maskwise.data.csv_files import read_rows
 from maskwise.data.duplicates import find_twins, fingerprint_photos
+from maskwise.data.photo_files import photo_at
 from maskwise.data.targets import class_codes, task_codes
 from maskwise.errors import ManifestError, listed
 from maskwise.evaluation.metrics import accuracy, confusion_matrix, f1_scores, macro_f1
@@ -50,7 +51,7 @@ def read_listing(path: Path, photos: Path | None = None) -> Listing:
         raise ManifestError(f"{file}: {len(problems)} problem(s):\n{listed(problems)}")
     beside = file.parent / "images"
     folder = photos or (beside if beside.is_dir() else file.parent)
-    return Listing(ids, [folder / name for name in ids])
+    return Listing(ids, [photo_at(folder, name) for name in ids])
 
 
 def check_photos(listing: Listing) -> None:

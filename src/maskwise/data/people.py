@@ -1,0 +1,69 @@
+"""Signs that the people of a manifest are not who its ids say."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Final
+
+import polars as pl
+
+from maskwise.errors import listed
+
+AGES_APART: Final = 10
+"""Years between photos of one person that are still believed."""
+_SHOWN: Final = 3
+
+
+def people_warnings(frame: pl.DataFrame) -> list[str]:
+    """Return what a person should look at before a manifest is split by people.
+
+    Ids that stand for several people, and several ids of one person, both spoil a split: in the
+    second case a model is scored on somebody whom it has seen.
+
+    Args:
+        frame: A manifest.
+    """
+    return [*_contradictions(frame), *_alike(frame), *_singles(frame)]
+
+
+def _contradictions(frame: pl.DataFrame) -> Iterator[str]:
+    by_person = frame.group_by("person", maintain_order=True)
+    genders = by_person.agg(pl.col("gender").drop_nulls().n_unique())
+    both = genders.filter(pl.col("gender") > 1)["person"].to_list()
+    if both:
+        yield _told(both, "have both genders: is each id one human?")
+    ages = by_person.agg(apart=pl.col("age").max() - pl.col("age").min())
+    far = ages.filter(pl.col("apart") > AGES_APART)["person"].to_list()
+    if far:
+        yield _told(far, f"have ages more than {AGES_APART} years apart: is each id one human?")
+
+
+def _alike(frame: pl.DataFrame) -> Iterator[str]:
+    """Yield ids that differ in capitals, leading zeros, spaces or a `.0` only."""
+    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for source, person in frame.select("source", "person").unique(maintain_order=True).iter_rows():
+        groups[source, _plain_id(person)].append(person)
+    alike = [" and ".join(map(repr, ids)) for ids in groups.values() if len(ids) > 1]
+    if alike:
+        yield (
+            f"{len(alike)} group(s) of person ids differ in capitals, spaces, leading zeros or a "
+            f"'.0' only, and count as different people:\n{listed(alike, limit=_SHOWN)}"
+        )
+
+
+def _singles(frame: pl.DataFrame) -> Iterator[str]:
+    if len(frame) > 1 and frame["person"].n_unique() == len(frame):
+        yield (
+            "each photo counts as a person of its own: if some show the same human, name people "
+            "with --person-pattern or --column person=NAME, or a model is scored on people whom it "
+            "was trained on"
+        )
+
+
+def _plain_id(person: str) -> str:
+    words = re.sub(r"\.0+$", "", person.strip().casefold())
+    return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\s_-]+", " ", words))
+
+
+def _told(people: list[str], what: str) -> str:
+    return f"{len(people)} person id(s) {what}\n{listed(people, limit=_SHOWN)}"
