@@ -15,6 +15,7 @@ from PIL import Image
 
 from maskwise.cli import main
 from maskwise.data.manifest import SCHEMA, read_manifest
+from maskwise.labels import TASKS
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,13 @@ def test_import_writes_a_manifest_and_says_what(data: Command, folder: Path) -> 
         "layout": "competition",
         "photos": 60,
         "people": 20,
+        "labels": {task: {"known": 60, "unknown": 0} for task in TASKS},
+        "boxes": 0,
         "skipped": 0,
         "no_age_label": 0,
+        "passed_over": {},
+        "unused_columns": [],
+        "warnings": [],
     }
     frame = read_manifest(out)
     assert frame["person"].unique().sort()[0] == "000000"

@@ -92,10 +92,10 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Turn a folder of labelled photos, or a CSV file, into a manifest."""
+    from maskwise.data.import_summary import import_summary, messages, summary_lines
     from maskwise.data.manifest import write_manifest
     from maskwise.data.options import ImportOptions
     from maskwise.data.sources import detect_layout, import_source
-    from maskwise.errors import listed
     from maskwise.settings import path_or_variable
 
     source = path_or_variable(source, "SM_CHANNEL_TRAIN", "the folder to import")
@@ -113,23 +113,14 @@ def import_(
     frame = import_source(source, options, layout)
     _check_photos_exist(frame)
     write_manifest(frame, out)
-    for problem in options.skipped:
-        console().print(f"skipped {problem}", soft_wrap=True)
-    if options.ages_across:
-        console().print(
-            f"{len(options.ages_across)} photos have no age label: their range of ages crosses a "
-            f"boundary of age groups\n{listed(options.ages_across, limit=3)}",
-            soft_wrap=True,
-        )
-    result = {
-        "manifest": str(out),
-        "layout": layout,
-        "photos": len(frame),
-        "people": frame["person"].n_unique(),
-        "skipped": len(options.skipped),
-        "no_age_label": len(options.ages_across),
-    }
-    print_json(result) if as_json else print_pairs("imported", result)
+    for message in messages(options):
+        console().print(message, soft_wrap=True)
+    summary = import_summary(frame, options)
+    named = {"manifest": str(out), "layout": layout}
+    if as_json:
+        print_json(named | summary)
+    else:
+        print_pairs("imported", named | summary_lines(summary))
 
 
 @app.command()

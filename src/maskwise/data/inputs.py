@@ -1,18 +1,23 @@
 """What a person may name as data to train on and to score."""
 
+import logging
 import os
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
 from maskwise.cores import core_count
 from maskwise.data.duplicates import find_twins, fingerprint_photos
+from maskwise.data.import_summary import messages
 from maskwise.data.manifest import fill_age_groups, read_manifest, write_manifest
 from maskwise.data.options import ImportOptions
 from maskwise.data.sources import import_source
 from maskwise.data.split import PSEUDO, split_manifest
 from maskwise.errors import ManifestError, SettingsError
 from maskwise.labels import TASK_BOUNDARIES
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 def labelled_manifest(source: Path, boundaries: tuple[int, int] = TASK_BOUNDARIES) -> pl.DataFrame:
@@ -24,8 +29,7 @@ def labelled_manifest(source: Path, boundaries: tuple[int, int] = TASK_BOUNDARIE
     path = _manifest_in(source)
     if path:
         return read_manifest(path, boundaries)
-    frame = import_source(source, ImportOptions(source=source.resolve().stem))
-    return fill_age_groups(frame, boundaries)
+    return fill_age_groups(_imported(source), boundaries)
 
 
 def training_manifest(source: Path, run: Path) -> Path:
@@ -47,11 +51,20 @@ def training_manifest(source: Path, run: Path) -> Path:
         )
     if (run / "run.json").is_file():
         return run / "manifest.csv"
-    frame = import_source(source, ImportOptions(source=source.resolve().stem))
+    frame = _imported(source)
     prints = fingerprint_photos(frame["photo"].to_list(), core_count())
     written = run / "manifest.csv"
     write_manifest(split_manifest(frame, find_twins(prints)), written)
     return written
+
+
+def _imported(source: Path) -> pl.DataFrame:
+    """Return the manifest of a layout; what was noted on the way is logged."""
+    options = ImportOptions(source=source.resolve().stem)
+    frame = import_source(source, options)
+    for message in messages(options):
+        _LOG.warning(message)
+    return frame
 
 
 def _manifest_in(source: Path) -> Path | None:

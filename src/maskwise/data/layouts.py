@@ -1,8 +1,7 @@
 """Readers of folder layouts: each yields one manifest row per photo."""
 
-import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -16,8 +15,7 @@ from maskwise.data.options import (
     Row,
     folder_labels,
 )
-from maskwise.data.photo_files import photo_at, photos_directly_in, photos_in, subfolders
-from maskwise.errors import ManifestError, listed
+from maskwise.data.photo_files import loose_photos, photo_at, photos_in, subfolders
 from maskwise.labels import NUM_CLASSES, TASKS, decode_class
 
 # the published set has names with the race missing, and with the dot before jpg missing
@@ -28,88 +26,6 @@ _NAMED_FILE: Final = re.compile(
     r"^([^_]+)_(male|female)_([a-z_ -]*?[a-z])_(\d.*|(?:more|less|over|under|above|below)[_ ].*)$",
     re.IGNORECASE,
 )
-_PERSON_FOLDER: Final = re.compile(r"^([^_]+)_(male|female)_([^_]+)_(\d{1,3})$")
-
-
-def read_competition(folder: Path, options: ImportOptions) -> Iterator[Row]:
-    """Read folders such as `000001_female_Asian_45` of seven photos; `train.csv` corrects them."""
-    images = _competition_images(folder)
-    people = [child.name for child in subfolders(images)]
-    corrected = _train_csv(images.parent / "train.csv", people, options)
-    problems = _loose_photos(images, "folders of people")
-    for person_folder in subfolders(images):
-        named = _PERSON_FOLDER.match(person_folder.name)
-        if not named or int(named[4]) > MAX_AGE:
-            problems.append(f"{person_folder}: expected a name such as 000001_female_Asian_45")
-            continue
-        person, gender, _, age = named.groups()
-        gender, age = corrected.get(person_folder.name, (gender, age))
-        for photo in photos_in(person_folder, options.passed_over):
-            mask = _competition_mask(photo.stem)
-            if mask is None:
-                problems.append(f"{photo}: expected mask1..5, incorrect_mask or normal")
-                continue
-            yield {
-                "photo": str(photo),
-                "person": (
-                    options.person(photo.stem, person_folder.name)
-                    if options.person_pattern
-                    else person
-                ),
-                "mask": mask,
-                "gender": gender,
-                "age": int(age),
-                "source": options.source,
-            }
-    options.refuse(folder, problems)
-
-
-def _competition_images(folder: Path) -> Path:
-    for candidate in (folder / "train" / "images", folder / "images", folder):
-        if candidate.is_dir() and any(_PERSON_FOLDER.match(p.name) for p in subfolders(candidate)):
-            return candidate
-    raise ManifestError(f"{folder}: no folders such as images/000001_female_Asian_45")
-
-
-def _competition_mask(stem: str) -> str | None:
-    name = re.fullmatch(r"(mask\d+|incorrect_mask\d*|normal\d*)", stem)
-    words = {"mask": "wear", "incorrect_mask": "incorrect", "normal": "not_wear"}
-    return words[stem.rstrip("0123456789")] if name else None
-
-
-def _train_csv(
-    path: Path, folders: Sequence[str], options: ImportOptions
-) -> dict[str, tuple[str, str]]:
-    """Return folder name -> (gender, age) from the competition's train.csv, if it is there."""
-    if not path.is_file():
-        return {}
-    corrected: dict[str, tuple[str, str]] = {}
-    columns = ("path", "gender", "age")
-    rows = read_rows(path, columns)
-    if not rows or not set(columns) <= set(rows[0][1]):
-        raise ManifestError(f"{path}: expected rows with the columns {', '.join(columns)}")
-    problems = []
-    for number, row in rows:
-        name, gender, age = (row.get(key, "").strip() for key in ("path", "gender", "age"))
-        gender = gender.lower()
-        if not name or gender not in TASKS["gender"] or not age.isdigit() or int(age) > MAX_AGE:
-            problems.append(f"row {number}: expected path, gender male or female, and a whole age")
-        elif name not in folders:
-            close = difflib.get_close_matches(name, folders, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            problems.append(f"row {number}: there is no folder {name}{hint}")
-        elif name in corrected:
-            problems.append(f"row {number}: {name} stands in an earlier row, too")
-        else:
-            corrected[name] = (gender, age)
-    options.refuse(path, problems)
-    alone = sorted(set(folders) - corrected.keys())
-    if alone:
-        options.warnings.append(
-            f"{len(alone)} folder(s) stand in no row of {path.name}; their names give the labels\n"
-            f"{listed(alone, limit=3)}"
-        )
-    return corrected
 
 
 def read_answers(folder: Path, options: ImportOptions) -> Iterator[Row]:
@@ -163,7 +79,7 @@ def read_decades(folder: Path, options: ImportOptions) -> Iterator[Row]:
 
     A decade gives the age group because the task's boundaries, 30 and 60, begin decades.
     """
-    problems = _loose_photos(folder, "folders of decades")
+    problems = loose_photos(folder, "folders of decades")
     for decade_folder in subfolders(folder):
         named = _DECADE.match(decade_folder.name)
         if not named:
@@ -183,7 +99,7 @@ def read_decades(folder: Path, options: ImportOptions) -> Iterator[Row]:
 
 def read_mask_folders(folder: Path, options: ImportOptions) -> Iterator[Row]:
     """Read folders named by mask state, or gender and mask state; the age stays unknown."""
-    problems = _loose_photos(folder, "folders of mask states")
+    problems = loose_photos(folder, "folders of mask states")
     for state_folder in subfolders(folder):
         labels = folder_labels(state_folder.name)
         if labels is None:
@@ -257,28 +173,10 @@ def read_photos(folder: Path, options: ImportOptions) -> Iterator[Row]:
         }
 
 
-def _loose_photos(folder: Path, beside: str) -> list[str]:
-    """Return the problem of photos that lie beside the folders that tell the labels."""
-    loose = photos_directly_in(folder)
-    return (
-        [f"{folder}: {len(loose)} photos beside the {beside}, such as {loose[0].name}"]
-        if loose
-        else []
-    )
-
-
 def _unread(folder: Path, expected: str) -> list[str]:
     """Return the problem of a folder whose name means nothing, if it holds photos."""
     count = sum(1 for _ in photos_in(folder))
     return [f"{folder}: {count} photos; expected a folder named {expected}"] if count else []
-
-
-def is_competition(folder: Path) -> bool:
-    """Return whether a folder has the competition's layout."""
-    try:
-        return bool(_competition_images(folder))
-    except ManifestError:
-        return False
 
 
 def is_answers(folder: Path) -> bool:

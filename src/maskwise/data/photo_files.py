@@ -67,6 +67,16 @@ def photos_directly_in(folder: Path) -> list[Path]:
     )
 
 
+def loose_photos(folder: Path, beside: str) -> list[str]:
+    """Return the problem of photos that lie beside the folders that tell the labels."""
+    loose = photos_directly_in(folder)
+    return (
+        [f"{folder}: {len(loose)} photos beside the {beside}, such as {loose[0].name}"]
+        if loose
+        else []
+    )
+
+
 def subfolders(folder: Path) -> list[Path]:
     """Return the folders directly in a folder by name, without hidden ones."""
     return sorted(

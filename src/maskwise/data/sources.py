@@ -1,5 +1,6 @@
 """A folder of photos, or a CSV file, in any known layout -> a manifest."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,15 +9,14 @@ from typing import Final
 import polars as pl
 
 from maskwise.data.columns import read_csv_columns
+from maskwise.data.competition_layout import is_competition, read_competition
 from maskwise.data.layouts import (
     is_answers,
-    is_competition,
     is_decades,
     is_file_names,
     is_mask_folders,
     is_utkface,
     read_answers,
-    read_competition,
     read_decades,
     read_file_names,
     read_mask_folders,
@@ -26,10 +26,13 @@ from maskwise.data.layouts import (
 from maskwise.data.manifest import check_manifest, manifest_from_rows
 from maskwise.data.options import ImportOptions, Row
 from maskwise.data.people import people_warnings
+from maskwise.data.photo_files import photos_directly_in
 from maskwise.data.voc import is_voc, read_voc
 from maskwise.errors import ManifestError, SettingsError, listed
 
 CSV_LAYOUT: Final = "csv"
+_NAMING: Final = (CSV_LAYOUT, "answers", "voc")
+"""Layouts whose tables or annotations name the photos."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +96,19 @@ def import_source(source: Path, options: ImportOptions, layout: str | None = Non
         raise ManifestError(f"{source}: no photos found as {layout}; docs/data.md shows the layout")
     check_manifest(frame, source, check_photos=False)
     _check_pattern(options, frame)
+    if layout in _NAMING:
+        options.passed_over.update(_unnamed(frame))
     options.warnings.extend(people_warnings(frame))
     return frame
+
+
+def _unnamed(frame: pl.DataFrame) -> Counter[str]:
+    """Count the photos beside those of a manifest that it does not name."""
+    named = set(frame["photo"])
+    folders = {Path(photo).parent for photo in named}
+    beside = [path for folder in folders if folder.is_dir() for path in photos_directly_in(folder)]
+    count = sum(str(path) not in named for path in beside)
+    return Counter({"photos that no row or annotation names": count} if count else {})
 
 
 def _check_pattern(options: ImportOptions, frame: pl.DataFrame) -> None:
