@@ -19,7 +19,8 @@
 The command line prints the message and ends with exit code 2; nothing else is caught there.
 """
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 
 
 class MaskwiseError(Exception):
@@ -72,6 +73,18 @@ class WorkerError(MaskwiseError):
 
 class StorageError(MaskwiseError):
     """The disk is full or cannot be written."""
+
+
+def did_you_mean(word: str, known: Iterable[str], most: int = 1) -> str:
+    """Return the end of a message that names what a wrong word may have meant, or nothing.
+
+    Example:
+        >>> did_you_mean("Wer", ["wear", "not_wear"])
+        '; did you mean wear?'
+    """
+    spelled = {name.casefold(): name for name in known}
+    close = difflib.get_close_matches(word.casefold(), spelled, n=most)
+    return f"; did you mean {' or '.join(spelled[name] for name in close)}?" if close else ""
 
 
 def listed(problems: Sequence[str], limit: int = 10) -> str:

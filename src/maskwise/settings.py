@@ -12,9 +12,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from maskwise.config import Settings
-from maskwise.errors import SettingsError, listed
+from maskwise.errors import SettingsError, did_you_mean, listed
 from maskwise.recipes import find_recipe
 from maskwise.storage import write_text
+from maskwise.yaml_text import parse_yaml
 
 
 def load_settings(
@@ -68,10 +69,10 @@ def _read_tree(file: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 def _read_yaml(file: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+        tree = parse_yaml(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"cannot read the settings file {file}: {error}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise SettingsError(f"{file} is not YAML: {error}") from error
     if tree is None:
         return {}
@@ -110,9 +111,9 @@ def _override(tree: dict[str, Any], word: str) -> str | None:
             return f"{key}: {section} is not a section"
         tree = child
     try:
-        tree[name] = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return f"{key}: {text!r} is not a YAML value"
+        tree[name] = parse_yaml(text)
+    except (yaml.YAMLError, ValueError) as error:
+        return f"{key}: {text!r} is not a YAML value: {error}"
     return None
 
 
@@ -132,8 +133,7 @@ def _problems(error: ValidationError) -> Iterator[str]:
 def _nearest_choice(item: ErrorDetails) -> str:
     """Return the choice that a wrong word may have meant, where one is near."""
     choices = re.findall(r"'([^']+)'", item.get("ctx", {}).get("expected", ""))
-    close = difflib.get_close_matches(str(item["input"]), choices, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    return did_you_mean(str(item["input"]), choices)
 
 
 def _nearest(path: str) -> str:

@@ -14,6 +14,7 @@ from maskwise.data.age_ranges import (
 )
 from maskwise.data.boxes import parse_box
 from maskwise.data.soft import SOFT, parse_soft
+from maskwise.errors import did_you_mean
 from maskwise.labels import TASK_BOUNDARIES, TASKS, age_group_of
 
 Problem = tuple[int, str]
@@ -52,7 +53,8 @@ def _wrong_words(frame: pl.DataFrame) -> Iterator[Problem]:
     for task, words in TASKS.items():
         column = frame[task]
         for row in (column.is_not_null() & ~column.is_in(words)).arg_true():
-            yield row, f"{task} is {column[row]!r}; expected {', '.join(words)} or nothing"
+            hint = did_you_mean(column[row], words)
+            yield row, f"{task} is {column[row]!r}; expected {', '.join(words)} or nothing{hint}"
 
 
 def _wrong_ages(frame: pl.DataFrame) -> Iterator[Problem]:

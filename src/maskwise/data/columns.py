@@ -15,7 +15,7 @@ from maskwise.data.boxes import box_of_columns, box_words, parse_box, used_box_c
 from maskwise.data.csv_files import NumberedRow, plain_name, read_rows
 from maskwise.data.options import ImportOptions, Row, mask_word
 from maskwise.data.photo_files import photo_at
-from maskwise.errors import ManifestError, listed
+from maskwise.errors import ManifestError, did_you_mean, listed
 from maskwise.labels import TASKS
 
 _COLUMN_NAMES: Final[dict[str, tuple[str, ...]]] = {
@@ -212,7 +212,7 @@ def _labels(column: str, text: str, told: str | None) -> Row:
         if column == "age_group" and is_age_range(text):
             return age_labels(text)
         raise ValueError(
-            f"{text!r} is none of {', '.join(TASKS[column])}; "
+            f"{text!r} is none of {', '.join(TASKS[column])}{did_you_mean(text, TASKS[column])}; "
             f"translate it with --value {column}:{text}=WORD, or --value {column}:{text}= if it "
             "says nothing"
         )

@@ -1,6 +1,5 @@
 """The reader of the competition's layout: a folder for each person, with seven photos."""
 
-import difflib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from maskwise.data.age_ranges import MAX_AGE
 from maskwise.data.csv_files import read_rows
 from maskwise.data.options import ImportOptions, Row
 from maskwise.data.photo_files import loose_photos, photos_in, subfolders
-from maskwise.errors import ManifestError, listed
+from maskwise.errors import ManifestError, did_you_mean, listed
 from maskwise.labels import TASKS
 
 _PERSON_FOLDER: Final = re.compile(r"^([^_]+)_(male|female)_([^_]+)_(\d{1,3})$")
@@ -80,8 +79,7 @@ def _train_csv(
         if not name or gender not in TASKS["gender"] or not age.isdigit() or int(age) > MAX_AGE:
             problems.append(f"row {number}: expected path, gender male or female, and a whole age")
         elif name not in folders:
-            close = difflib.get_close_matches(name, folders, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
+            hint = did_you_mean(name, folders)
             problems.append(f"row {number}: there is no folder {name}{hint}")
         elif name in corrected:
             problems.append(f"row {number}: {name} stands in an earlier row, too")

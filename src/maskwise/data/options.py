@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from maskwise.data.photo_files import PassedOver
-from maskwise.errors import ManifestError, SettingsError, listed
+from maskwise.errors import ManifestError, SettingsError, did_you_mean, listed
 from maskwise.labels import TASKS
 
 # `face-12` is a photo of its own, but `ilc-00a2-1` and `100012-0` are faces of one photo
@@ -75,8 +75,10 @@ class ImportOptions:
     def __post_init__(self) -> None:
         wrong = [
             f"--label {task}={name}: expected {task}={'|'.join(TASKS[task])}"
+            f"{did_you_mean(name, TASKS[task])}"
             if task in TASKS
             else f"--label {task}={name}: expected one of {', '.join(TASKS)}"
+            f"{did_you_mean(task, TASKS)}"
             for task, name in self.labels.items()
             if task not in TASKS or name not in TASKS[task]
         ]

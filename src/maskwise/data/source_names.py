@@ -1,12 +1,11 @@
 """Names of sources: of copies of photos, and those that a user gives."""
 
-import difflib
 from collections.abc import Sequence
 from typing import Final
 
 import polars as pl
 
-from maskwise.errors import ManifestError, listed
+from maskwise.errors import ManifestError, did_you_mean, listed
 
 COPY: Final = " (copy)"
 """What the source of changed copies, and of blends, of training photos ends with."""
@@ -37,9 +36,7 @@ def check_sources(frame: pl.DataFrame, names: Sequence[str], option: str) -> Non
     problems = []
     for name in names:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            problems.append(f"no photo is of the source {name!r}{hint}")
+            problems.append(f"no photo is of the source {name!r}{did_you_mean(name, known)}")
     if names and not set(known) - set(names):
         problems.append("every photo is of these sources: nothing is left to train on")
     if problems:

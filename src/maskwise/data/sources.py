@@ -28,7 +28,7 @@ from maskwise.data.options import ImportOptions, Row
 from maskwise.data.people import people_warnings
 from maskwise.data.photo_files import photos_directly_in
 from maskwise.data.voc import is_voc, read_voc
-from maskwise.errors import ManifestError, SettingsError, listed
+from maskwise.errors import ManifestError, SettingsError, did_you_mean, listed
 
 CSV_LAYOUT: Final = "csv"
 _NAMING: Final = (CSV_LAYOUT, "answers", "voc")
@@ -135,7 +135,9 @@ def _rows(source: Path, options: ImportOptions, layout: str) -> Iterator[Row]:
     if layout == CSV_LAYOUT:
         return read_csv_columns(source, options)
     if layout not in LAYOUTS:
-        raise ManifestError(f"no layout {layout!r}; known: {', '.join([*LAYOUTS, CSV_LAYOUT])}")
+        known = [*LAYOUTS, CSV_LAYOUT]
+        hint = did_you_mean(layout, known)
+        raise ManifestError(f"no layout {layout!r}{hint}; known: {', '.join(known)}")
     if not source.is_dir():
         raise ManifestError(f"{source}: the layout {layout} needs a folder")
     return LAYOUTS[layout].read(source, options)

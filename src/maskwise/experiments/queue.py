@@ -29,6 +29,7 @@ from maskwise.data.csv_files import read_rows
 from maskwise.errors import ManifestError, MaskwiseError, RunError, SettingsError
 from maskwise.experiments.process import run_command
 from maskwise.storage import only_writer, write_csv, write_json, write_text
+from maskwise.yaml_text import parse_yaml
 
 WAITING, RUNNING, DONE, FAILED = "queue", "running", "done", "failed"
 _KINDS: Final = (".yaml", ".yml", ".json")
@@ -266,8 +267,8 @@ def read_job(path: Path) -> dict[str, Any]:
         SettingsError: it cannot be read, or holds something else.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
+        values = parse_yaml(path.read_text(encoding="utf-8"))  # JSON is YAML
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError) as error:
         raise SettingsError(f"{path.name} cannot be read: {error}") from error
     if not isinstance(values, dict):
         raise SettingsError(f"{path.name}: expected settings, found {values!r}")

@@ -1,6 +1,5 @@
 """A space of settings to search: what may vary, and between what."""
 
-import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from maskwise.config import Settings
-from maskwise.errors import SettingsError, listed
+from maskwise.errors import SettingsError, did_you_mean, listed
 from maskwise.settings import check_settings, setting_keys
+from maskwise.yaml_text import parse_yaml
 
 
 class Range(BaseModel):
@@ -56,8 +56,8 @@ def read_space(path: Path, base: Settings) -> Space:
         SettingsError: the file is wrong; all problems at once.
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
+        tree = parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError) as error:
         raise SettingsError(f"cannot read the space {path}: {error}") from error
     if not isinstance(tree, dict) or not tree:
         raise SettingsError(
@@ -79,8 +79,7 @@ def read_space(path: Path, base: Settings) -> Space:
 def _part(key: str, value: Any, base: Settings) -> tuple[Range | list[Any] | None, list[str]]:
     keys = setting_keys()
     if key not in keys:
-        near = difflib.get_close_matches(key, keys, n=1)
-        return None, [f"{key}: no such setting" + (f"; did you mean {near[0]}?" if near else "")]
+        return None, [f"{key}: no such setting{did_you_mean(key, keys)}"]
     if isinstance(value, list) and len(value) > 1:
         return value, list(_wrong_values(key, value, base))
     if not isinstance(value, dict):

@@ -1,6 +1,5 @@
 """Backbones from timm, with their first weights."""
 
-import difflib
 import os
 import shutil
 import sysconfig
@@ -13,7 +12,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from maskwise.config import BUNDLED, ModelSettings
-from maskwise.errors import SettingsError, WeightsError
+from maskwise.errors import SettingsError, WeightsError, did_you_mean
 from maskwise.models.bundled_weights import bundled_weights
 from maskwise.models.loading import SHIPPED
 from maskwise.models.stages import earlier_channels, pool_stages
@@ -52,8 +51,7 @@ def build_backbone(
             channel, has too few stages, or cannot see photos of this size.
     """
     if not timm.is_model(name):
-        close = difflib.get_close_matches(name, timm.list_models(), n=3)
-        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        hint = did_you_mean(name, timm.list_models(), most=3)
         raise SettingsError(f"model.backbone: timm has no model {name!r}{hint}")
     options: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}
     options |= {"in_chans": channels} if channels != 3 else {}

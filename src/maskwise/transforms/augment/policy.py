@@ -14,6 +14,7 @@ from maskwise.config.base import Share, wrong_values
 from maskwise.errors import SettingsError, listed
 from maskwise.storage import write_text
 from maskwise.transforms.augment.draws import Draws
+from maskwise.yaml_text import parse_yaml
 
 PolicyChange = Literal[
     "shear_x", "shear_y", "translate_x", "translate_y", "rotate", "auto_contrast", "invert",
@@ -48,7 +49,7 @@ def read_policy(path: Path) -> Policy:
         SettingsError: there is no such file, or it holds something else.
     """
     try:
-        return Policy.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Policy.model_validate(parse_yaml(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise SettingsError(
             f"augment.policy: cannot read {path} ({error.strerror}); take none, randaugment, "
