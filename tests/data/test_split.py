@@ -13,6 +13,7 @@ from maskwise.data.drawn.people import plan_person
 from maskwise.data.drawn.photos import plan_photo
 from maskwise.data.drawn.scene import draw_person
 from maskwise.data.duplicates import Twin, find_twins, fingerprint_photos
+from maskwise.data.joined import joined_people
 from maskwise.data.manifest import manifest_from_rows
 from maskwise.data.split import check_leaks, join_people, split_manifest, twins_table
 from maskwise.errors import LeakError, ManifestError, SettingsError
@@ -353,7 +354,7 @@ def test_wrong_sources_to_hold_out_are_all_named() -> None:
         split_manifest(people_frame(9), held_out=["tow", "three"])
     message = str(raised.value)
     assert "--hold-out-source: the manifest has the sources one, two" in message
-    assert "no photo is of the source 'tow'; did you mean 'two'?" in message
+    assert "no photo is of the source 'tow'; did you mean two?" in message
     assert "no photo is of the source 'three'" in message
     with pytest.raises(ManifestError, match="nothing is left to train on"):
         split_manifest(people_frame(9), held_out=["one", "two"])
@@ -370,3 +371,23 @@ def test_what_cannot_be_scored_is_not_held_out() -> None:
     pseudo = frame.with_columns(fold=given).drop("index")
     with pytest.raises(LeakError, match=r"3 photo\(s\)(.|\n)*labels that a model gave"):
         split_manifest(pseudo, held_out=["two"])
+
+
+def test_a_placeholder_that_joins_people_is_named() -> None:
+    rows = [
+        {"photo": f"{person}-{number}.jpg", "person": person, "source": "s"}
+        for person in "abcd"
+        for number in range(2)
+    ]
+    frame = manifest_from_rows(rows)
+    twins = [Twin(0, row, 0.0) for row in (2, 4, 6)]
+    with pytest.raises(SettingsError) as refused:
+        split_manifest(frame, twins)
+    assert "1 people are too few" in str(refused.value)
+    assert (
+        "4 people count as one: a-0.jpg (person a) nearly equals 3 photo(s) of others, such as "
+        "b-0.jpg (person b)"
+    ) in str(refused.value)
+    groups = join_people(frame["person"].to_list(), twins[:1])
+    assert joined_people(frame, groups, twins[:1]) == []
+    assert joined_people(frame, groups, twins[:1], least=2)[0].people == 2

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 TwinsFile = Annotated[
     Path | None, typer.Option(help="Where to write the pairs of nearly equal photos (.csv).")
 ]
+_SHOWN = 3
 Workers = Annotated[int | None, typer.Option(help="Processes; 0 works in this one.")]
 
 
@@ -96,10 +97,13 @@ def _split_result(
     manifest: Path,
     twins: Path | None,
 ) -> dict[str, Any]:
-    from maskwise.data.split import twins_table
+    from maskwise.data.joined import joined_people
+    from maskwise.data.split import join_people, twins_table
     from maskwise.data.stats import manifest_stats
     from maskwise.storage import replacing
 
+    groups = join_people(frame["person"].to_list(), found)
+    joined = joined_people(frame, groups, found)
     table = twins_table(frame, found)
     if twins:
         with replacing(twins) as temporary:
@@ -115,6 +119,7 @@ def _split_result(
             "pairs": len(table),
             "pairs_across_people": len(across),
             "pairs_of_other_age": int(other_age.sum()),
+            "joined": [str(one) for one in joined[:_SHOWN]],
             "list": str(twins) if twins else None,
             "first": across.head(5).to_dicts(),
         },
@@ -130,6 +135,8 @@ def _remark(result: dict[str, Any]) -> None:
         f"{twins['pairs_across_people']} pairs of nearly equal photos under different person ids, "
         f"{twins['pairs_of_other_age']} of them with different ages; each pair counts as one person"
     )
+    for group in twins["joined"]:
+        console().print(f"warning: {group}; is it a placeholder?", soft_wrap=True)
     for pair in twins["first"]:
         console().print(f"  {pair['photo']} ~ {pair['twin_photo']}", soft_wrap=True)
     if twins["pairs_across_people"] > len(twins["first"]) and not twins["list"]:

@@ -19,12 +19,12 @@ _SIZES: Final = (
 
 
 def parse_box(text: str) -> Box:
-    """Return (left, top, right, bottom) in pixels; brackets and commas are left out.
+    """Return (left, top, right, bottom) in pixels.
 
     Raises:
         ValueError: not four numbers, or an empty box.
     """
-    parts = box_words(text).split()
+    parts = text.split()
     if len(parts) != 4:
         raise ValueError(f"expected 'left top right bottom', got {text!r}")
     left, top, right, bottom = (float(part) for part in parts)

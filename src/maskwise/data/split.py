@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 
 from maskwise.data.duplicates import Twin
+from maskwise.data.joined import joined_people
 from maskwise.data.source_names import COPY, base_sources, check_sources
 from maskwise.errors import LeakError, SettingsError, listed
 
@@ -69,9 +70,19 @@ def split_manifest(
     if empty:
         raise SettingsError(
             f"{len(strata)} people are too few: nobody is left for fold {', '.join(empty)}; "
-            "take a larger share, fewer folds or another seed"
+            f"take a larger share, fewer folds or another seed{_joined(frame, groups, twins)}"
         )
     return frame.with_columns(fold=pl.Series(chosen, dtype=pl.String))
+
+
+def _joined(frame: pl.DataFrame, groups: Sequence[int], twins: Sequence[Twin]) -> str:
+    found = joined_people(frame, groups, twins, least=2)
+    if not found:
+        return ""
+    return (
+        "; if a photo below is no photo of its person, such as a placeholder, remove its rows:\n"
+        f"{listed([str(one) for one in found], limit=3)}"
+    )
 
 
 def _hold_out(frame: pl.DataFrame, sources: Sequence[str], groups: Sequence[int]) -> pl.DataFrame:

@@ -1,0 +1,67 @@
+"""Which people count as one because of nearly equal photos, and which photos join them."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from maskwise.data.duplicates import Twin
+
+
+@dataclass(frozen=True)
+class JoinedPeople:
+    """People who count as one."""
+
+    people: int
+    photo: str
+    """The photo that nearly equals most photos of other people."""
+    person: str
+    equals: int
+    """Photos of other people that it nearly equals."""
+    such_as: str
+    """One of them."""
+    other_person: str
+
+    def __str__(self) -> str:
+        """Return who is joined by what."""
+        return (
+            f"{self.people} people count as one: {self.photo} (person {self.person}) nearly equals "
+            f"{self.equals} photo(s) of others, such as {self.such_as} (person {self.other_person})"
+        )
+
+
+def joined_people(
+    frame: pl.DataFrame, groups: Sequence[int], twins: Sequence[Twin], least: int = 3
+) -> list[JoinedPeople]:
+    """Return the groups of `least` people or more that nearly equal photos join, largest first.
+
+    Args:
+        frame: A manifest.
+        groups: The group of each row, of `join_people`.
+        twins: Pairs of nearly equal photos.
+        least: People of a group that is told of.
+    """
+    person, photo = frame["person"], frame["photo"]
+    members: dict[int, set[str]] = defaultdict(set)
+    for group, name in zip(groups, person, strict=True):
+        members[group].add(name)
+    others: dict[int, list[int]] = defaultdict(list)
+    for twin in twins:
+        if person[twin.first] != person[twin.second]:
+            others[twin.first].append(twin.second)
+            others[twin.second].append(twin.first)
+    hubs: dict[int, int] = {}
+    for row, equal in others.items():
+        best = hubs.get(groups[row])
+        if best is None or len(equal) > len(others[best]):
+            hubs[groups[row]] = row
+    sizes = Counter({group: len(members[group]) for group in hubs})
+    return [
+        JoinedPeople(
+            size, photo[hubs[group]], person[hubs[group]], len(others[hubs[group]]),
+            photo[others[hubs[group]][0]], person[others[hubs[group]][0]],
+        )
+        for group, size in sizes.most_common()
+        if size >= least
+    ]  # fmt: skip
