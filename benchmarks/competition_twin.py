@@ -11,7 +11,7 @@ photo a person):
         train/images/000001_female_Asian_45/            mask1..mask5, incorrect_mask, normal .jpg
         eval/info.csv, eval/gt.csv                      ImageID, ans
         eval/images/                                    the same seven photos of each other person
-        eval/people.csv                                 ImageID, photo that it was made from
+        eval/people.csv                                 ImageID, person: the photo it was made from
         twin.json                                       how many people and photos it has, of what
 
 Seven photos a person, 384x512 pixels; masks are rendered (`maskwise data mask`). As there, nobody
@@ -35,6 +35,7 @@ from PIL import Image
 from maskwise.cores import core_count
 from maskwise.data.derived import DerivedSet, derive_set, save_photo
 from maskwise.data.duplicates import find_twins, fingerprint_photos
+from maskwise.data.layouts import PEOPLE_FILE
 from maskwise.data.masks import MaskStep
 from maskwise.data.options import ImportOptions
 from maskwise.data.sources import import_source
@@ -55,8 +56,6 @@ RACE: Final = "Asian"
 WORN, WRONG, BARE = 5, 1, 1
 EYES_AT: Final = 0.42
 """Height of the eyes in a photo, from above, as far as its edges allow."""
-PEOPLE_FILE: Final = "people.csv"
-"""The competition has no such file: it tells which people a model has seen elsewhere."""
 RENDERED: Final = "rendered"
 """Folder of the photos before they are cut to size."""
 QUALITY: Final = 92
@@ -228,7 +227,7 @@ def build(data: Path, out: Path, count: int, seed: int, workers: int) -> dict[st
     for _ in map_in_order(cut, cuts, workers, chunk=64, few=128):
         done(1)
     _write_tables(out, [person for person, _ in kept if not person.evaluates], truth)
-    write_csv(out / "eval" / PEOPLE_FILE, ("ImageID", "photo"), sorted(origins))
+    write_csv(out / "eval" / PEOPLE_FILE, ("ImageID", "person"), sorted(origins))
     numbers = _numbers(kept, made, len(people))
     write_json(out / "twin.json", numbers)
     return numbers

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks.competition_twin import PEOPLE_FILE
+from maskwise.data.layouts import PEOPLE_FILE
 from maskwise.data.split import TEST
 from maskwise.errors import ManifestError, MaskwiseError
 from maskwise.evaluation.metrics import confusion_matrix, macro_f1
@@ -35,7 +35,7 @@ def twin_scores(twin: Path, submission: Path, unseen: Path | None) -> dict[str, 
         joined = joined.join(pl.read_csv(twin / "eval" / PEOPLE_FILE), on="ImageID")
         rows = pl.read_csv(unseen, infer_schema=False).filter(pl.col("fold") == TEST)
         names = {Path(photo).name for photo in rows["photo"]}
-        groups["people held out"] = joined.filter(pl.col("photo").is_in(names))
+        groups["people held out"] = joined.filter(pl.col("person").is_in(names))
         if groups["people held out"].is_empty():
             raise ManifestError(f"{unseen} has nobody of {twin} in the fold {TEST}")
     return {name: _scores(rows) for name, rows in groups.items()}

@@ -84,13 +84,13 @@ def test_people_of_the_evaluation_are_known(data: Path, built: Path, tmp_path: P
     origins = pl.read_csv(built / "eval" / twin.PEOPLE_FILE)
     truth = pl.read_csv(built / "eval" / "gt.csv")
     assert origins["ImageID"].to_list() == truth["ImageID"].to_list()
-    assert origins["photo"].n_unique() * 7 == len(origins)
-    assert all((data / photo).is_file() for photo in origins["photo"].unique())
-    held_out = origins["photo"][0]
-    rows = [(f"elsewhere/{held_out}", "test"), *((name, "train") for name in origins["photo"])]
+    assert origins["person"].n_unique() * 7 == len(origins)
+    assert all((data / photo).is_file() for photo in origins["person"].unique())
+    held_out = origins["person"][0]
+    rows = [(f"elsewhere/{held_out}", "test"), *((name, "train") for name in origins["person"])]
     pl.DataFrame(rows, schema=["photo", "fold"], orient="row").write_csv(tmp_path / "test.csv")
     submission = truth.join(origins, on="ImageID").with_columns(
-        ans=pl.when(pl.col("photo") == held_out).then("ans").otherwise((pl.col("ans") + 1) % 18)
+        ans=pl.when(pl.col("person") == held_out).then("ans").otherwise((pl.col("ans") + 1) % 18)
     )
     submission.select("ImageID", "ans").write_csv(tmp_path / "submission.csv")
     found = twin_scores(built, tmp_path / "submission.csv", tmp_path / "test.csv")

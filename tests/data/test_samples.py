@@ -14,7 +14,9 @@ from maskwise.data import samples
 from maskwise.data.drawn.people import Person, plan_person
 from maskwise.data.drawn.photos import PhotoPlan, plan_photo
 from maskwise.data.drawn.scene import draw_person
+from maskwise.data.options import ImportOptions
 from maskwise.data.samples import PHOTOS, SampleSummary, write_samples
+from maskwise.data.sources import import_source
 from maskwise.errors import ManifestError, SettingsError, StorageError
 from maskwise.labels import Gender, MaskState
 
@@ -248,3 +250,10 @@ def test_age_shows_in_wrinkles_and_grey_hair() -> None:
     young, old = ([p for p in people if low <= p.age < high] for low, high in ((18, 30), (60, 99)))
     assert np.mean([p.wrinkles for p in old]) > np.mean([p.wrinkles for p in young]) + 0.5
     assert np.mean([p.grey for p in old]) > np.mean([p.grey for p in young]) + 0.4
+
+
+def test_eval_names_its_people(drawn: Path) -> None:
+    frame = import_source(drawn / "eval", ImportOptions("s"))
+    assert frame["person"].n_unique() == 5
+    assert frame.group_by("person").len()["len"].to_list() == [7] * 5
+    assert all(len(group["gender"].unique()) == 1 for _, group in frame.group_by("person"))

@@ -437,3 +437,19 @@ def test_wrong_labels_are_refused(tmp_path: Path) -> None:
         imported(tmp_path, "photos", labels={"mask": "worn", "hat": "red"})
     with pytest.raises(SettingsError, match="--label mask=wear"):
         imported(tmp_path, "photos")
+
+
+def test_people_of_answers_are_checked(tmp_path: Path) -> None:
+    touch(tmp_path / "images", "a.jpg", "b.jpg")
+    (tmp_path / "gt.csv").write_text("ImageID,ans\na.jpg,0\nb.jpg,3\n")
+    assert imported(tmp_path)["person"].to_list() == ["s:a", "s:b"]
+    people = tmp_path / "people.csv"
+    people.write_text("ImageID,person\na.jpg,1\nb.jpg,1\n")
+    assert imported(tmp_path)["person"].to_list() == ["s:1", "s:1"]
+    assert imported(tmp_path, person_pattern="(.)")["person"].to_list() == ["s:a", "s:b"]
+    people.write_text("ImageID,person\na.jpg,1\nc.jpg,2\n")
+    assert "people.csv: gt.csv has no photo c.jpg" in refusal(tmp_path)
+    people.write_text("ImageID,person\na.jpg,1\na.jpg,2\nb.jpg,\n")
+    message = refusal(tmp_path)
+    assert "row 3: a.jpg stands in an earlier row, too" in message
+    assert "row 4: expected ImageID and person" in message

@@ -20,6 +20,8 @@ from maskwise.labels import NUM_CLASSES, TASKS, decode_class
 
 # the published set has names with the race missing, and with the dot before jpg missing
 _UTKFACE: Final = re.compile(r"^(\d{1,3})_([01])_(?:[0-4]_)?\d{8,}\D*$")
+PEOPLE_FILE: Final = "people.csv"
+"""In an evaluation folder: ImageID and person. The competition has none."""
 _DECADE: Final = re.compile(r"^(\d0)([FM])$", re.IGNORECASE)
 # a race may have underscores (Latino_Hispanic), and so may the words of an age (more_than_70)
 _NAMED_FILE: Final = re.compile(
@@ -31,10 +33,12 @@ _NAMED_FILE: Final = re.compile(
 def read_answers(folder: Path, options: ImportOptions) -> Iterator[Row]:
     """Read an evaluation folder: `images/` and `gt.csv`, or `info.csv` where no answers are known.
 
-    Both files have the columns ImageID and ans; `info.csv` holds no real answers.
+    Both files have the columns ImageID and ans; `info.csv` holds no real answers. Where there is a
+    `people.csv` (ImageID, person) it names the people; else each photo counts as one.
     """
     answers = folder / "gt.csv"
     table = answers if answers.is_file() else folder / "info.csv"
+    people = _people(folder / PEOPLE_FILE, options)
     problems = []
     for number, row in read_rows(table, ("ImageID", "ans")):
         name, answer = row.get("ImageID"), row.get("ans") or ""
@@ -44,11 +48,31 @@ def read_answers(folder: Path, options: ImportOptions) -> Iterator[Row]:
         labels = _words_of_class(int(answer)) if table == answers else {}
         yield {
             "photo": str(photo_at(folder / "images", name)),
-            "person": options.person_of_name(name),
+            "person": people.pop(name, None) or options.person_of_name(name),
             "source": options.source,
             **labels,
         }
+    problems += [f"{PEOPLE_FILE}: {table.name} has no photo {name}" for name in people]
     options.refuse(table, problems)
+
+
+def _people(path: Path, options: ImportOptions) -> dict[str, str]:
+    """Return ImageID -> person of a table beside the photos, if it is there."""
+    if not path.is_file() or options.person_pattern:
+        return {}
+    columns = ("ImageID", "person")
+    people: dict[str, str] = {}
+    problems = []
+    for number, row in read_rows(path, columns):
+        name, person = (row.get(column, "").strip() for column in columns)
+        if not (name and person):
+            problems.append(f"row {number}: expected ImageID and person")
+        elif name in people:
+            problems.append(f"row {number}: {name} stands in an earlier row, too")
+        else:
+            people[name] = f"{options.source}:{person}"
+    options.refuse(path, problems)
+    return people
 
 
 def _words_of_class(number: int) -> Row:

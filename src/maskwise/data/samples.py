@@ -22,6 +22,7 @@ import numpy as np
 from maskwise.data.drawn.people import Person, plan_person
 from maskwise.data.drawn.photos import PhotoPlan, plan_photo
 from maskwise.data.drawn.scene import draw_person
+from maskwise.data.layouts import PEOPLE_FILE
 from maskwise.errors import ManifestError, SettingsError
 from maskwise.labels import MaskState, age_group_of, code_of, encode_class
 from maskwise.storage import replacing_folder, write_csv
@@ -112,7 +113,7 @@ def _write_train(folder: Path, people: int, seed: int, tick: Callable[[int], Non
 def _write_eval(folder: Path, people: int, seed: int, tick: Callable[[int], None]) -> None:
     images = folder / "images"
     images.mkdir(parents=True)
-    answers = {}
+    answers, shown = {}, {}
     for index in range(people):
         person = plan_person(seed, index, "eval")
         for photo, state in enumerate(PHOTOS.values()):
@@ -120,11 +121,13 @@ def _write_eval(folder: Path, people: int, seed: int, tick: Callable[[int], None
             plan = plan_photo(seed, index, "eval", photo, state)
             _write_photo(images / name, person, plan)
             answers[name] = _class_of(person, state)
+            shown[name] = f"e{index + 1:06d}"
             tick(1)
     # Hashes know nothing of what is on the photo, so their order is a shuffled one.
     header = ("ImageID", "ans")
     write_csv(folder / "info.csv", header, [(name, 0) for name in sorted(answers)])
     write_csv(folder / "gt.csv", header, sorted(answers.items()))
+    write_csv(folder / PEOPLE_FILE, ("ImageID", "person"), sorted(shown.items()))
 
 
 def _write_photo(path: Path, person: Person, plan: PhotoPlan) -> None:
