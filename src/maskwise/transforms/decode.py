@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from maskwise.errors import PhotoError
+from maskwise.transforms.photo_bytes import JPEG, PNG, ended_jpegs, without_needless_chunks
 
 MAX_PIXELS: Final = 100_000_000
+MAX_BYTES: Final = 500_000_000
+"""Of a file: more than the pixels of any photo that is taken need."""
 MIN_SIDE: Final = 16
 MAX_ASPECT: Final = 20
 _FORMATS: Final = (
@@ -61,8 +64,29 @@ def decode_photo(photo: PhotoLike, most_pixels: int = MAX_PIXELS) -> Image.Image
             f"{type(photo).__name__}"
         )
     name = photo_name(photo)
-    with _open(photo, name) as image:
+    content = _content(photo, name)
+    try:
+        return _decoded(content, name, most_pixels)
+    except PhotoError:
+        whole = _without_last_marker(content, name, most_pixels)
+        if whole is None:
+            raise
+        return whole
+
+
+def _decoded(content: bytes, name: str, most_pixels: int) -> Image.Image:
+    with _open(content, name) as image:
         return _upright_rgb(image, name, most_pixels)
+
+
+def _without_last_marker(content: bytes, name: str, most_pixels: int) -> Image.Image | None:
+    """Return the photo of a JPEG file that lacks its last marker only, or None."""
+    try:
+        photos = [_decoded(ended, name, most_pixels) for ended in ended_jpegs(content)]
+    except PhotoError:
+        return None
+    whole = len(photos) > 1 and photos[0].tobytes() == photos[1].tobytes()
+    return photos[0] if whole else None
 
 
 def photo_name(photo: PhotoLike) -> str:
@@ -70,20 +94,29 @@ def photo_name(photo: PhotoLike) -> str:
     return str(photo) if isinstance(photo, (str, PathLike)) else "the photo"
 
 
-def _open(
-    photo: str | PathLike[str] | bytes | bytearray | memoryview, name: str
-) -> ImageFile.ImageFile:
+def _content(photo: str | PathLike[str] | bytes | bytearray | memoryview, name: str) -> bytes:
+    """Return the bytes of a file, if there are any, and no more than a photo can have."""
     try:
-        content = Path(photo).read_bytes() if isinstance(photo, (str, PathLike)) else bytes(photo)
+        path = Path(photo) if isinstance(photo, (str, PathLike)) else None
+        size = path.stat().st_size if path else memoryview(photo).nbytes  # type: ignore[arg-type]
+        if size > MAX_BYTES:
+            raise PhotoError(f"{name}: {size:,} bytes are more than {MAX_BYTES:,}")
+        content = path.read_bytes() if path else bytes(photo)  # type: ignore[arg-type]
     except OSError as error:
         raise PhotoError(f"{name}: {(error.strerror or str(error)).lower()}") from error
     except ValueError as error:
         raise PhotoError(f"{name!r}: no path ({error})") from error
     if not content:
         raise PhotoError(f"{name}: the file is empty")
-    if content.startswith(b"\xff\xd8") and content.count(_START_OF_SCAN) > _MOST_SCANS:
+    return content
+
+
+def _open(content: bytes, name: str) -> ImageFile.ImageFile:
+    if content.startswith(JPEG) and content.count(_START_OF_SCAN) > _MOST_SCANS:
         raise PhotoError(f"{name}: a JPEG file of more than {_MOST_SCANS} scans")
     try:
+        if content.startswith(PNG):
+            content = without_needless_chunks(content)
         with warnings.catch_warnings():
             # odd metadata is common and harmless, and a bomb is refused below by our own limit
             warnings.simplefilter("ignore")
