@@ -18,6 +18,14 @@ LOCK: Final = ".lock"
 """File of a folder that one process at a time may write to."""
 
 
+def is_file(path: Path) -> bool:
+    """Return whether a path is that of a file; of a name that no file can have it is not."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long, no right to look, a zero byte
+        return False
+
+
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
     """Turn a failure to write `path` into a `StorageError` that says what to do."""

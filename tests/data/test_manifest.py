@@ -282,3 +282,25 @@ def test_other_suffix_is_refused_and_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"\.csv or \.parquet"):
         write_manifest(frame_of("1"), tmp_path / "manifest.xlsx")
     assert not list(tmp_path.iterdir())
+
+
+def test_names_that_no_file_can_have_are_refused_as_missing(tmp_path: Path) -> None:
+    long = "a" * 5000 + ".csv"
+    with pytest.raises(ManifestError, match="no manifest at"):
+        read_manifest(tmp_path / long)
+    row = {"photo": str(tmp_path / long), "person": "p", "source": "s"}
+    write_manifest(manifest_from_rows([row]), tmp_path / "manifest.csv")
+    with pytest.raises(ManifestError, match="row 2: no photo at"):
+        read_manifest(tmp_path / "manifest.csv")
+
+
+def test_people_that_overlap_in_spite_of_prefixes_get_other_advice() -> None:
+    one, two = (
+        manifest_from_rows([{"photo": f"{name}.jpg", "person": "1", "source": "s"}])
+        for name in "ab"
+    )
+    with pytest.raises(ManifestError, match="--prefix-people"):
+        merge_manifests([one, two])
+    with pytest.raises(ManifestError, match="give the sources other names") as refused:
+        merge_manifests([one, two], prefix_people=True)
+    assert "--prefix-people" not in str(refused.value)

@@ -1,7 +1,6 @@
 """The command line. Each command imports what it needs when it runs, so that help is quick."""
 
 import sys
-from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -16,6 +15,7 @@ from maskwise.cli.evaluate import evaluate
 from maskwise.cli.explain import explain
 from maskwise.cli.export import export
 from maskwise.cli.label import app as label_app
+from maskwise.cli.output import show_every_character
 from maskwise.cli.predict import predict
 from maskwise.cli.pseudo import pseudo
 from maskwise.cli.queue import queue
@@ -90,8 +90,7 @@ def _root(
 
 def main() -> None:
     """Run the command line; a user's mistake ends with a message and exit code 2."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # names of files need not be UTF-8
+    show_every_character()
     try:
         app()
     except MaskwiseError as error:
@@ -104,6 +103,9 @@ def main() -> None:
         typer.echo(
             f"error: this command needs {error.name}: pip install 'maskwise[{extra}]'", err=True
         )
+        sys.exit(2)
+    except MemoryError:
+        typer.echo("error: the memory is not enough for this", err=True)
         sys.exit(2)
     except OSError as error:
         typer.echo(f"error: {error.filename or ''}: {error.strerror or error}", err=True)

@@ -1,13 +1,15 @@
 """What commands share: arguments, and printing results to stdout, the way there to stderr."""
 
+import codecs
 import json
 import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+_ESCAPED: Final = "maskwise.escaped"
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a manifest that is there.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
@@ -35,6 +38,29 @@ Run = Annotated[
     Path | None,
     typer.Argument(metavar="RUN", help="A run folder or a model folder; else SM_CHANNEL_MODEL."),
 ]
+
+
+def show_every_character() -> None:
+    """Let standard output and error write what their encoding lacks as an escape.
+
+    Bytes of file names that are no text are written as they are.
+    """
+    codecs.register_error(_ESCAPED, _escape)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors=_ESCAPED)
+
+
+def _escape(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    written = (
+        bytes([ord(char) - 0xDC00])
+        if 0xDC80 <= ord(char) <= 0xDCFF  # how Python keeps such a byte
+        else char.encode("ascii", "backslashreplace")
+        for char in error.object[error.start : error.end]
+    )
+    return b"".join(written), error.end
 
 
 def console() -> "Console":
@@ -77,13 +103,18 @@ def end_like_an_interrupt() -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON to standard output."""
-    typer.echo(json_text(value))
+    """Print a value as JSON to standard output, in escapes where its encoding lacks a character."""
+    text = json_text(value)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        text = json_text(value, ascii_only=True)
+    typer.echo(text)
 
 
-def json_text(value: Any) -> str:
+def json_text(value: Any, ascii_only: bool = False) -> str:
     """Return a value as JSON."""
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str)
+    return json.dumps(value, indent=2, ensure_ascii=ascii_only, allow_nan=False, default=str)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

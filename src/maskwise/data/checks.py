@@ -16,6 +16,7 @@ from maskwise.data.boxes import parse_box
 from maskwise.data.soft import SOFT, parse_soft
 from maskwise.errors import did_you_mean
 from maskwise.labels import TASK_BOUNDARIES, TASKS, age_group_of
+from maskwise.storage import is_file
 
 Problem = tuple[int, str]
 """Row, from 0, and what is wrong with it."""
@@ -131,12 +132,5 @@ def _repeated(frame: pl.DataFrame) -> Iterator[Problem]:
 def missing_photos(frame: pl.DataFrame) -> Iterator[Problem]:
     """Yield the rows whose photo is no file."""
     for row, photo in enumerate(frame["photo"]):
-        if photo is not None and not _is_file(photo):
+        if photo is not None and not is_file(Path(photo)):
             yield row, f"no photo at {photo}"
-
-
-def _is_file(path: str) -> bool:
-    try:
-        return Path(path).is_file()
-    except ValueError:  # a zero byte in the name
-        return False

@@ -37,7 +37,7 @@ from maskwise.data.csv_files import read_text
 from maskwise.data.soft import SOFT
 from maskwise.errors import ManifestError, listed
 from maskwise.labels import TASK_BOUNDARIES, TASKS
-from maskwise.storage import replacing
+from maskwise.storage import is_file, replacing
 
 SCHEMA: Final[dict[str, type[pl.DataType]]] = {
     "photo": pl.String,
@@ -206,15 +206,21 @@ def merge_manifests(
                     )
     if problems:
         raise ManifestError(
-            "the manifests overlap; where a person id means the same person in all of them say "
-            "--same-people, where it means different people --prefix-people; a photo may stand "
-            f"in one of them only:\n{listed(problems)}"
+            f"the manifests overlap; {_overlap_advice(prefix_people)}; a photo may stand in one of "
+            f"them only:\n{listed(problems)}"
         )
     return pl.concat(frames, how="diagonal")  # some may have the optional columns
 
 
+def _overlap_advice(prefix_people: bool) -> str:
+    same = "where a person id means the same person in all of them say --same-people"
+    if prefix_people:  # their sources have one name, too
+        return f"{same}, else give the sources other names (maskwise data import --name)"
+    return f"{same}, where it means different people --prefix-people"
+
+
 def _read_table(path: Path) -> pl.DataFrame:
-    if not path.is_file():
+    if not is_file(path):
         raise ManifestError(f"no manifest at {path}; make one with: maskwise data import")
     try:
         if path.suffix == ".parquet":

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from maskwise.storage import is_file
+
 PHOTO_SUFFIXES: Final = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp",
      ".avif", ".jp2", ".j2k", ".mpo", ".ppm", ".pgm", ".tga")
@@ -93,4 +95,4 @@ def photo_at(folder: Path, name: str) -> Path:
     plain = name.replace("\\", "/")
     forms = (unicodedata.normalize(form, plain) for form in ("NFC", "NFD"))
     tried = dict.fromkeys((name, plain, *forms))
-    return next((folder / one for one in tried if (folder / one).is_file()), folder / name)
+    return next((folder / one for one in tried if is_file(folder / one)), folder / name)

@@ -213,7 +213,8 @@ def _tasks_read(content: Sequence[Mapping[str, Any]]) -> Iterator[MadeElsewhere]
         for result in kept[-1]["result"]:
             if result["from_name"] in FIELDS:
                 value = result["value"]
-                labels[result["from_name"]] = value.get("number", value.get("choices", [None])[0])
+                chosen = value.get("choices") or [None]  # a choice that was taken back is empty
+                labels[result["from_name"]] = value.get("number", chosen[0])
         who = kept[-1].get("completed_by") or ""
         name = who.get("email", "") if isinstance(who, Mapping) else str(who)
         data = task["data"]
