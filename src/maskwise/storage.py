@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -64,7 +65,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield a new folder beside `path`; rename it to `path` when the block succeeds.
 
-    `path` must not exist, or be an empty folder.
+    `path` must not exist, or be an empty folder. What a killed process left is removed.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
@@ -72,6 +73,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with storage_errors(path):
+            for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+                if not _runs(left.name.split(".")[-2]):
+                    shutil.rmtree(left, ignore_errors=True)
             temporary.mkdir(parents=True)
             yield temporary
             temporary.replace(path)
@@ -104,6 +108,19 @@ def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files that a killed process left below a folder."""
     for path in folder.rglob(".*.tmp"):
         path.unlink(missing_ok=True)
+
+
+def _runs(process: str) -> bool:
+    """Return whether a process of this number runs, as far as can be known."""
+    if os.name == "nt":  # where signal 0 is Ctrl-C
+        return True
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError, ValueError):  # another user's, or no number
+        return True
+    return True
 
 
 def _flush(path: Path) -> None:

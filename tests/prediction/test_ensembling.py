@@ -18,8 +18,11 @@ from maskwise.config import LabelSettings
 from maskwise.data.manifest import photo_ids, read_manifest
 from maskwise.data.targets import class_codes, task_codes
 from maskwise.errors import RunError
-from maskwise.evaluation.tables import CLASS_COLUMNS, read_probabilities
+from maskwise.evaluation.tables import CLASS_COLUMNS, read_probabilities, write_probabilities
 from maskwise.models.ensemble import load_classifier
+from maskwise.models.probabilities import Probabilities
+from maskwise.prediction import ensembling
+from maskwise.prediction.members import open_members
 
 
 @pytest.fixture(scope="module")
@@ -231,3 +234,31 @@ def test_members_that_cannot_be_used_are_told_at_once(place: Path, tmp_path: Pat
     )
     assert not (tmp_path / "e").exists()
     assert "is not empty" in refused(*words[:-1], place / "data")
+
+
+def test_a_killed_ensemble_can_be_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joint = np.full((3, 18), 1 / 18)
+    for name in ("a", "b"):
+        found = Probabilities.of_joint(joint.astype(np.float32))
+        write_probabilities(tmp_path / f"{name}.csv", ["x", "y", "z"], found)
+
+    def make() -> None:
+        members = open_members([tmp_path / "a.csv", tmp_path / "b.csv"])
+        ensembling.make_ensemble(members, tmp_path / "both", ensembling.Wish("soft", "equal"), None)
+
+    def killed(*_: object) -> None:
+        assert not (tmp_path / "both").exists()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ensembling, "write_probabilities", killed)
+        with pytest.raises(KeyboardInterrupt):
+            make()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv"]
+    left = tmp_path / ".both.999999999.tmp"  # of a process that could not tidy up
+    left.mkdir()
+    make()
+    assert (tmp_path / "both" / "probabilities.csv").is_file()
+    assert not left.exists()

@@ -14,6 +14,7 @@ from maskwise.models.probabilities import Probabilities
 from maskwise.models.votes import How, Vote, count_votes, equal_vote
 from maskwise.prediction.blending import Find, Known, crossed_answers, diversity, find_vote, score
 from maskwise.prediction.members import Member, in_order
+from maskwise.storage import replacing_folder
 
 
 @dataclass(frozen=True)
@@ -76,14 +77,15 @@ def make_ensemble(
     crossed = crossed_answers(known[0], wished) if known else None
     summary = _summary(members, out, vote, known[0] if known else None, crossed)
     tables = [m.answers for m in members if isinstance(m.answers, ProbabilityTable)]
-    if not tables:
-        _save_models(members, out, vote, summary)
-    else:
-        ids = common_ids(members, tables)
-        found = count_votes([in_order(table, ids) for table in tables], vote)
-        write_probabilities(out / "probabilities.csv", ids, found)
-    if known and crossed:
-        write_probabilities(out / OUT_OF_FOLD, known[1], crossed)
+    with replacing_folder(out.resolve()) as new:
+        if not tables:
+            _save_models(members, new, vote, summary)
+        else:
+            ids = common_ids(members, tables)
+            found = count_votes([in_order(table, ids) for table in tables], vote)
+            write_probabilities(new / "probabilities.csv", ids, found)
+        if known and crossed:
+            write_probabilities(new / OUT_OF_FOLD, known[1], crossed)
     return summary
 
 

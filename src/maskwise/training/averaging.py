@@ -24,6 +24,7 @@ from maskwise.models.bundle import WEIGHTS, ModelInfo, load_bundle, save_bundle
 from maskwise.models.classifier import joined_sources
 from maskwise.models.inference import answer_frames, choose_device
 from maskwise.models.network import Network
+from maskwise.storage import replacing_folder
 from maskwise.transforms.augment.augment import Augment
 from maskwise.transforms.augment.draws import draw
 from maskwise.transforms.network_input import network_input
@@ -141,7 +142,8 @@ def average_models(
         "sources": sorted(sources),
         "seen_sources": None if seen is None else sorted(seen),
     }
-    _save(out, scratch, info.model_copy(update={"data": data}), figures, origin)
+    with replacing_folder(out.resolve()) as new:
+        _save(new, scratch, info.model_copy(update={"data": data}), figures, origin)
     return Averaged(str(out), scores, used, figures)
 
 
