@@ -120,7 +120,7 @@ def read_findings(path: Path, frame: pl.DataFrame, folder: Path) -> list[Finding
     """
     rows = {name: row for row, name in enumerate(photo_ids(frame))}
     grouped: dict[str, list[dict[str, str]]] = {}
-    for line, row in read_rows(path, _COLUMNS):
+    for line, row in read_rows(path, tuple(_COLUMNS)):
         missing = [name for name in _COLUMNS if name not in row]
         if missing or row["kind"] not in KINDS or not _is_share(row["score"]):
             raise ManifestError(

@@ -95,8 +95,8 @@ def _match_columns(path: Path, names: Sequence[str], options: ImportOptions) -> 
             )
         columns[ours] = found[0]
     if "photo" not in columns:
-        found = ", ".join(names) or "none"
-        problems.append(f"no photo column among: {found}; name it with --column photo=NAME")
+        among = ", ".join(names) or "none"
+        problems.append(f"no photo column among: {among}; name it with --column photo=NAME")
     if problems:
         raise ManifestError(f"{path}:\n{listed(problems)}")
     return columns
@@ -168,8 +168,9 @@ def _row(row: Mapping[str, str], columns: Mapping[str, str], words: Words) -> tu
         if "box" not in result and (box := box_of_columns(row)):
             result["box"] = box
         if "box" in result:
-            result["box"] = box_words(str(result["box"]))
-            parse_box(result["box"])
+            box = box_words(str(result["box"]))
+            parse_box(box)
+            result["box"] = box
     except ValueError as error:
         problems.append(f"box: {error}")
     return result, problems

@@ -1,17 +1,25 @@
 """Work shared out to processes, and what it means when one is killed."""
 
+import logging
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
-from typing import TypeVar
+from functools import cache
+from multiprocessing.context import SpawnContext, SpawnProcess
+from types import ModuleType
+from typing import Final, TypeVar
 
 from maskwise.cores import core_count
 from maskwise.errors import WorkerError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+_LOG: Final = logging.getLogger(__name__)
+_MAIN: Final = "__main__"
+_HIDING: Final = threading.Lock()
 
 
 def map_in_order(
@@ -40,15 +48,39 @@ def process_count(workers: int) -> int:
     return core_count() if workers < 0 else workers
 
 
+class _Worker(SpawnProcess):
+    """A fresh process that does not import the user's script.
+
+    What runs in it is part of Maskwise, so a script needs no `if __name__ == "__main__":`.
+    """
+
+    def start(self) -> None:
+        with _HIDING:
+            main = sys.modules[_MAIN]
+            sys.modules[_MAIN] = ModuleType(_MAIN)
+            try:
+                super().start()
+            finally:
+                sys.modules[_MAIN] = main
+
+
+class _Workers(SpawnContext):
+    """Starts processes afresh: forking would copy one that runs threads."""
+
+    Process = _Worker
+
+
 @contextmanager
-def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+def worker_pool(workers: int) -> Iterator[Executor]:
     """Give a pool of fresh processes; when the block is left, what still waits is dropped.
+
+    Where no processes can be started (a daemon of a task queue, a system without semaphores) it is
+    of threads, which is logged once.
 
     Raises:
         WorkerError: a process was killed.
     """
-    # forking would copy a process that runs threads
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    pool = _process_pool(workers) or ThreadPoolExecutor(workers)
     try:
         yield pool
     except BrokenProcessPool as error:
@@ -58,3 +90,22 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _process_pool(workers: int) -> ProcessPoolExecutor | None:
+    """Return a pool whose first process runs, or None where none can be started."""
+    pool = None
+    try:
+        pool = ProcessPoolExecutor(workers, mp_context=_Workers())
+        pool.submit(int).result()
+    except (AssertionError, OSError, RuntimeError) as error:
+        if pool:
+            pool.shutdown(wait=False, cancel_futures=True)
+        _tell_of_threads(str(error) or type(error).__name__)
+        return None
+    return pool
+
+
+@cache
+def _tell_of_threads(reason: str) -> None:
+    _LOG.warning("no worker processes can be started here (%s): threads do their work", reason)

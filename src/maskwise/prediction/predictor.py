@@ -107,9 +107,9 @@ class Predictor:
     ) -> Iterator[Prediction]:
         """Yield the answers for photo files in order, as they come; none is kept.
 
-        Photos are decoded in `workers` processes, below 0 in one a core, a few batches ahead; a
-        script that asks for some needs `if __name__ == "__main__":`, as they import it. A photo
-        that cannot be read gives a prediction with an `error`.
+        Photos are decoded in `workers` processes, below 0 in one a core, a few batches ahead; where
+        none can be started, in threads. A photo that cannot be read gives a prediction with an
+        `error`.
 
         Raises:
             DetectorError: the face detector that the model was trained with cannot be had.
