@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,6 +98,39 @@ def test_headers_come_in_time_and_are_short(face: bytes) -> None:
                 sly.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
                 assert sly.recv(4096).startswith(b"HTTP/1.1 404")
         assert running.stopped() == ""
+
+
+def taken(connection: socket.socket, flood: bytes, pause: float = 0) -> int:
+    """Send until the other side closes, or 50 MB are sent; return how many bytes were."""
+    sent = 0
+    with suppress(OSError):
+        while sent < 50_000_000:
+            connection.sendall(flood)
+            sent += len(flood)
+            time.sleep(pause)
+    return sent
+
+
+def test_trailers_fill_no_memory(face: bytes) -> None:
+    """What a client sends after its headers is counted, whatever it calls it."""
+    chunked = (
+        b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n"
+    )
+    with service("--seconds", 5) as running:
+        small = b"".join(b"1\r\n%c\r\n" % byte for byte in face) + b"0\r\nX: y\r\n\r\n"
+        with running.connection() as honest:  # one byte a chunk, and a trailer
+            honest.sendall(chunked + small)
+            assert honest.recv(4096).startswith(b"HTTP/1.1 200")
+        for begun, flood in ((b"", b"X-T: " + b"a" * 65_000 + b"\r\n"), (b"X: ", b"a" * 65_536)):
+            with running.connection() as greedy:
+                greedy.sendall(chunked + b"0\r\n" + begun)
+                assert taken(greedy, flood) < 20_000_000  # what the buffers of both sides hold
+        with running.connection() as early:  # answered before the body has come, and closed
+            early.sendall(head(100_000_000) + b"x" * 100_000)
+            assert early.recv(4096).startswith(b"HTTP/1.1 413")
+            assert taken(early, b"x" * 8192, pause=0.01) < 50_000_000
+        assert len(running.predict(face)["faces"]) == 1  # type: ignore[arg-type]
 
 
 def test_texts_of_errors_are_not_logged(face: bytes) -> None:
