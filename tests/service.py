@@ -32,6 +32,8 @@ NO_TORCH = (
 )
 
 
+NAMED: dict[str, Any] = {"hosts": ("testserver",)}
+"""What the client for tests calls the service."""
 JPEG = {"content-type": "image/jpeg"}
 
 
@@ -85,7 +87,7 @@ def serving() -> Iterator[Serving]:
     clients = []
 
     def start(**settings: object) -> TestClient:
-        client = TestClient(create_app(ServeSettings(**settings)))
+        client = TestClient(create_app(ServeSettings(**NAMED | settings)))
         clients.append(client)
         return client.__enter__()
 
@@ -97,7 +99,7 @@ def serving() -> Iterator[Serving]:
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
     """The service as it is started by default."""
-    with TestClient(create_app(ServeSettings())) as client:
+    with TestClient(create_app(ServeSettings(**NAMED))) as client:
         yield client
 
 

@@ -37,6 +37,14 @@ def serve(
         bool, _option("PEOPLE", "Whether gender and age group may be asked for.")
     ] = True,
     keys: Annotated[Path | None, _option("KEYS", "File of maskwise key: who may call.")] = None,
+    hosts: Annotated[
+        list[str] | None,
+        _option(
+            "HOSTS",
+            "Names that it is called by, such as behind a proxy; else any, or "
+            "localhost where it listens there.",
+        ),
+    ] = None,
     origins: Annotated[
         list[str] | None, _option("ORIGINS", "Other sites whose pages may call (CORS).")
     ] = None,
@@ -51,11 +59,11 @@ def serve(
 
     from maskwise.config.base import wrong_values
     from maskwise.errors import SettingsError, listed
-    from maskwise.serving.run import HERE
+    from maskwise.serving.requests import HERE
     from maskwise.serving.run import serve as run
     from maskwise.serving.settings import ServeSettings
 
-    given = {**locals(), "origins": tuple(origins or ())}
+    given = {**locals(), "hosts": tuple(hosts or ()), "origins": tuple(origins or ())}
     try:
         settings = ServeSettings(**{name: given[name] for name in ServeSettings.model_fields})
     except ValidationError as error:

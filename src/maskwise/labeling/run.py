@@ -7,7 +7,8 @@ import uvicorn
 from maskwise.labeling.app import create_app
 from maskwise.labeling.store import Store
 from maskwise.labeling.watched import WatchedManifest
-from maskwise.serving.run import HERE, address, listen
+from maskwise.serving.requests import HERE
+from maskwise.serving.run import address, listen
 
 
 def serve_labels(

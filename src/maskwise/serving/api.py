@@ -19,6 +19,7 @@ from maskwise.serving.metrics import Metrics
 from maskwise.serving.page import add_page
 from maskwise.serving.photos import FORM, Held, SentPhoto, sent_photos
 from maskwise.serving.problems import ProblemError, Unforeseen, tell_problems, told, unnamed
+from maskwise.serving.requests import HeadAsGet, KnownHosts, known_hosts
 from maskwise.serving.schemas import Answers, Info, PhotoAnswer, Task
 from maskwise.serving.settings import ServeSettings
 from maskwise.serving.stream import add_stream
@@ -89,6 +90,10 @@ def create_app(settings: ServeSettings) -> FastAPI:
             allow_headers=["Content-Type", "Authorization", KEY_HEADER],
             expose_headers=["Retry-After"],
         )
+    hosts = known_hosts(settings.host, settings.hosts)
+    if hosts:
+        app.add_middleware(KnownHosts, hosts=hosts)
+    app.add_middleware(HeadAsGet)
     tell_problems(app)
     _add_state(app, settings, metrics, keys)
     _add_answers(app, settings, metrics, keys)

@@ -79,6 +79,12 @@ async def sent_photos(
             f"expected a photo (image/jpeg, image/png, ...) or a form with files ({FORM}), "
             f"got {kind or 'no content type'}",
         )
+    coding = request.headers.get("content-encoding", "identity")
+    if coding.lower() != "identity":
+        raise ProblemError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"the body is encoded as {coding[:20]}; send photos as they are",
+        )
     body = await _body(request, settings, hold)
     if not body:
         raise ProblemError(HTTPStatus.BAD_REQUEST, "the body is empty: send a photo")

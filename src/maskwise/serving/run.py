@@ -18,8 +18,6 @@ from maskwise.serving.connection import Connection
 from maskwise.serving.keys import Keys
 from maskwise.serving.settings import METRICS_FOLDER, SETTINGS, ServeSettings
 
-HERE: Final = ("127.0.0.1", "::1", "localhost")
-"""Addresses that only this machine reaches."""
 _KEEP_ALIVE: Final = 15
 """Seconds that an idle connection is kept."""
 _CONNECTIONS: Final = 1000
@@ -59,6 +57,7 @@ def serve(settings: ServeSettings, told: Callable[[str], None]) -> None:
             limit_concurrency=settings.queue + settings.streams + _CONNECTIONS,
             ws="websockets-sansio",
             ws_max_size=int(settings.megabytes * 1e6),
+            ws_per_message_deflate=False,  # 2 MB would unpack to 2 GB
         )
         told(address(settings.host, listening))
         if settings.workers > 1:

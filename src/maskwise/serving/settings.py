@@ -50,6 +50,8 @@ class ServeSettings(Section):
     """Whether gender and age group may be asked for; false: mask wear only."""
     keys: Path | None = None
     """File of the API keys' hashes; see `maskwise key`. none: nobody needs a key."""
+    hosts: tuple[str, ...] = ()
+    """Names that the service is called by (Host); none: any, or this machine's where it listens."""
     origins: tuple[str, ...] = ()
     """Origins of other sites whose pages may call this service (CORS)."""
     page: bool = True
