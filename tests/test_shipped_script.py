@@ -133,7 +133,7 @@ def check_mean(out: Path) -> None:
             load_file(out / folder / "model.safetensors") for folder in (before, after, mean)
         )
         name = next(name for name in sorted(both) if name.startswith("heads"))
-        expected = first[name] + script.SHARE * (second[name] - first[name])
+        expected = first[name] + script.SHARES[mean] * (second[name] - first[name])
         torch.testing.assert_close(both[name], expected)
         assert first.keys() == both.keys()
 
