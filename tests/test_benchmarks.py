@@ -11,7 +11,6 @@ import torch
 from benchmarks import drawn_masks, face_pixels, int8_agreement
 from benchmarks.shipped import figures as shipped
 from rich.console import Console
-from safetensors.torch import save_file
 
 from conftest import TINY
 from maskwise.data.manifest import read_manifest
@@ -130,9 +129,10 @@ def test_features_of_faces_are_scored_on_other_people(
     """What a network that knows nothing gives is next to chance, so people are kept apart."""
     manifest = make_set(tmp_path / "set", train=48, val=12)
     torch.manual_seed(0)
-    weights = tmp_path / "weights.safetensors"
-    save_file(timm.create_model(face_pixels.BACKBONE, num_classes=0).state_dict(), weights)
-    gender, age = face_pixels.measure(manifest, weights, 60, margin=0.1, width=48, height=64)
+    network = timm.create_model(face_pixels.BACKBONE, num_classes=0)
+    frame = face_pixels.sample(manifest, 60)
+    assert len(frame) == 60
+    gender, age = face_pixels.measure(frame, network, margin=0.1, width=48, height=64)
     assert 0 <= gender <= 1
     assert 0 <= age <= 1
     values = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)

@@ -25,7 +25,7 @@ from service import NO_TORCH, service
 
 def head(length: int) -> bytes:
     return (
-        f"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
+        f"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n"
         f"Content-Length: {length}\r\n\r\n"
     ).encode()
 
@@ -68,7 +68,7 @@ def test_clients_that_misbehave_do_no_harm(face: bytes) -> None:
 
 def test_headers_come_in_time_and_are_short(face: bytes) -> None:
     with service("--seconds", 1) as running:
-        for begun in (b"", b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Slow: "):
+        for begun in (b"", b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nX-Slow: "):
             with running.connection() as slow:
                 slow.sendall(begun)
                 began = time.monotonic()
@@ -78,7 +78,7 @@ def test_headers_come_in_time_and_are_short(face: bytes) -> None:
                 assert 0.8 < time.monotonic() - began < 10
                 assert slow.recv(4096) == b""
         with running.connection() as again:  # a second request of one connection
-            again.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            again.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
             answer = b""
             while b"live" not in answer:
                 answer += again.recv(4096)
@@ -95,7 +95,7 @@ def test_headers_come_in_time_and_are_short(face: bytes) -> None:
         for path in (b"/static/../api.py", b"/static/%2e%2e/api.py", b"/static/..%2fapi.py",
                      b"/static/%2e%2e%2fapi.py", b"//etc/passwd"):  # fmt: skip
             with running.connection() as sly:
-                sly.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+                sly.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 assert sly.recv(4096).startswith(b"HTTP/1.1 404")
         assert running.stopped() == ""
 
@@ -114,7 +114,7 @@ def taken(connection: socket.socket, flood: bytes, pause: float = 0) -> int:
 def test_trailers_fill_no_memory(face: bytes) -> None:
     """What a client sends after its headers is counted, whatever it calls it."""
     chunked = (
-        b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
+        b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n"
         b"Transfer-Encoding: chunked\r\n\r\n"
     )
     with service("--seconds", 5) as running:

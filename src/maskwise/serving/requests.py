@@ -28,8 +28,9 @@ class KnownHosts:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a call on, or refuse it."""
         if scope["type"] in _CALLS:
-            name = host_name(Headers(scope=scope).get("host", ""))
-            if name.casefold() not in self._hosts:
+            given = Headers(scope=scope).get("host")
+            name = host_name(given or "")
+            if given is not None and name.casefold() not in self._hosts:  # browsers always name it
                 problem = ProblemError(
                     HTTPStatus.MISDIRECTED_REQUEST,
                     f"this service is not called {name[:100]!r}; name it with --hosts",
