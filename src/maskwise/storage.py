@@ -23,7 +23,7 @@ def is_file(path: Path) -> bool:
     """Return whether a path is that of a file; of a name that no file can have it is not."""
     try:
         return path.is_file()
-    except (OSError, ValueError):  # too long, no right to look, a zero byte
+    except (OSError, ValueError):  # too long, no right to read, a zero byte
         return False
 
 

@@ -385,8 +385,8 @@ def test_a_placeholder_that_joins_people_is_named() -> None:
         split_manifest(frame, twins)
     assert "1 people are too few" in str(refused.value)
     assert (
-        "4 people count as one: a-0.jpg (person a) nearly equals 3 photo(s) of others, such as "
-        "b-0.jpg (person b)"
+        "4 people count as one: a-0.jpg (person a) has 3 near-duplicate(s) among photos of others, "
+        "such as b-0.jpg (person b)"
     ) in str(refused.value)
     groups = join_people(frame["person"].to_list(), twins[:1])
     assert joined_people(frame, groups, twins[:1]) == []

@@ -156,11 +156,11 @@ def _row(row: Mapping[str, str], columns: Mapping[str, str], words: Words) -> tu
     for ours in _COLUMN_NAMES:  # what a range says of the group comes before the group itself
         theirs = columns.get(ours, "")
         text = (row.get(theirs) or "").strip()
-        told = words.get(ours, {}).get(text.casefold())
-        if not text or told == "":
+        mapped = words.get(ours, {}).get(text.casefold())
+        if not text or mapped == "":
             continue
         try:
-            result |= _labels(ours, text, told)
+            result |= _labels(ours, text, mapped)
         except ValueError as error:
             problems.append(f"{theirs}: {error}")
     problems += _age_problems(result)
@@ -188,22 +188,22 @@ def _age_problems(labels: Row) -> Iterator[str]:
         yield f"no age of {labels[AGE_RANGE]} is {group}"
 
 
-def _labels(column: str, text: str, told: str | None) -> Row:
+def _labels(column: str, text: str, mapped: str | None) -> Row:
     """Return what a cell says; an age may be a range of ages, an age group likewise.
 
-    `told` is the word that `--value` gives for the text.
+    `mapped` is the word that `--value` gives for the text.
 
     Raises:
         ValueError: The cell cannot be understood.
     """
-    if told is None and column not in ("photo", "box") and text.casefold() in _UNKNOWN:
+    if mapped is None and column not in ("photo", "box") and text.casefold() in _UNKNOWN:
         if column == "mask" and text.casefold() in _UNCLEAR:
             raise ValueError(
                 f"{text!r} may mean no mask, or that nothing is known: say which with "
                 f"--value mask:{text}=not_wear or --value mask:{text}="
             )
         return {}
-    text = told or text
+    text = mapped or text
     if column in ("age", AGE_RANGE):
         return age_labels(text)
     if column not in TASKS:

@@ -17,7 +17,7 @@ def import_summary(frame: pl.DataFrame, options: ImportOptions) -> dict[str, Any
 
     Args:
         frame: The manifest that was made.
-        options: What the import was told, with what it noted.
+        options: The options of the import, with what it noted.
     """
     return {
         "photos": len(frame),
@@ -52,7 +52,7 @@ def summary_lines(summary: dict[str, Any]) -> dict[str, str]:
 
 
 def messages(options: ImportOptions) -> Iterator[str]:
-    """Yield what a person should read: what was left out, and what to look at."""
+    """Yield what a person should read: what was left out, and what to check."""
     yield from (f"skipped {problem}" for problem in options.skipped)
     if options.ages_across:
         yield (

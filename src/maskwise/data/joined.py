@@ -1,4 +1,4 @@
-"""Which people count as one because of nearly equal photos, and which photos join them."""
+"""Which people count as one because of near-duplicates, and which photos join them."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ class JoinedPeople:
 
     people: int
     photo: str
-    """The photo that nearly equals most photos of other people."""
+    """The photo with the most near-duplicates among photos of other people."""
     person: str
     equals: int
-    """Photos of other people that it nearly equals."""
+    """Photos of other people that are its near-duplicates."""
     such_as: str
     """One of them."""
     other_person: str
@@ -26,21 +26,22 @@ class JoinedPeople:
     def __str__(self) -> str:
         """Return who is joined by what."""
         return (
-            f"{self.people} people count as one: {self.photo} (person {self.person}) nearly equals "
-            f"{self.equals} photo(s) of others, such as {self.such_as} (person {self.other_person})"
+            f"{self.people} people count as one: {self.photo} (person {self.person}) has "
+            f"{self.equals} near-duplicate(s) among photos of others, such as "
+            f"{self.such_as} (person {self.other_person})"
         )
 
 
 def joined_people(
     frame: pl.DataFrame, groups: Sequence[int], twins: Sequence[Twin], least: int = 3
 ) -> list[JoinedPeople]:
-    """Return the groups of `least` people or more that nearly equal photos join, largest first.
+    """Return the groups of `least` people or more that near-duplicates join, largest first.
 
     Args:
         frame: A manifest.
         groups: The group of each row, of `join_people`.
-        twins: Pairs of nearly equal photos.
-        least: People of a group that is told of.
+        twins: Pairs of near-duplicates.
+        least: The fewest people of a group that is returned.
     """
     person, photo = frame["person"], frame["photo"]
     members: dict[int, set[str]] = defaultdict(set)

@@ -62,7 +62,7 @@ class ImportOptions:
     """Leave out what cannot be understood, and collect it in `skipped`, instead of refusing."""
     skipped: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    """What a person should look at although nothing is wrong for certain."""
+    """What a person should check although nothing is wrong for certain."""
     unused_columns: list[str] = field(default_factory=list)
     """Columns of a CSV file that the manifest has nothing of."""
     passed_over: PassedOver = field(default_factory=Counter)

@@ -15,10 +15,10 @@ _SHOWN: Final = 3
 
 
 def people_warnings(frame: pl.DataFrame) -> list[str]:
-    """Return what a person should look at before a manifest is split by people.
+    """Return what a person should check before a manifest is split by people.
 
     Ids that stand for several people, and several ids of one person, both spoil a split: in the
-    second case a model is scored on somebody whom it has seen.
+    second case a model is scored on a person of its training set.
 
     Args:
         frame: A manifest.

@@ -26,7 +26,7 @@ def photos_in(folder: Path, passed_over: PassedOver | None = None) -> Iterator[P
     Links are followed, but no folder is read twice on one way down.
 
     Args:
-        folder: Where to look.
+        folder: The folder to search.
         passed_over: Counts what is no photo, by reason.
     """
     counts = Counter() if passed_over is None else passed_over
@@ -70,7 +70,7 @@ def photos_directly_in(folder: Path) -> list[Path]:
 
 
 def loose_photos(folder: Path, beside: str) -> list[str]:
-    """Return the problem of photos that lie beside the folders that tell the labels."""
+    """Return the problem of photos that lie beside the folders that name the labels."""
     loose = photos_directly_in(folder)
     return (
         [f"{folder}: {len(loose)} photos beside the {beside}, such as {loose[0].name}"]
