@@ -24,11 +24,17 @@ def test_plain_yaml_is_read() -> None:
         "base: &base {lr: 0.1, name: sgd}\noptim: {<<: *base, lr: 0.2}\nno: [1, {a: 1}, {a: 2}]\n"
     )
     assert parse_yaml(text) == yaml.safe_load(text)
+    merged = "a: &a {x: 1}\nbase: {inner: &b {<<: *a, x: 2}}\ntop: {<<: *b, y: 3}\n"
+    assert parse_yaml(merged) == yaml.safe_load(merged)
+    assert parse_yaml("{1: a, '1': b}") == {1: "a", "1": "b"}
     assert parse_yaml("") is None
     assert parse_yaml("0.1") == 0.1
 
 
-@pytest.mark.parametrize("text", [TWICE, "{a: 1, b: {c: 1, c: 1}}", "a: 1\n'a': 2\n"])
+@pytest.mark.parametrize(
+    "text",
+    [TWICE, "{a: 1, b: {c: 1, c: 1}}", "a: 1\n'a': 2\n", "{yes: 1, true: 2}", "{1: a, 1.0: b}"],
+)
 def test_a_key_that_stands_twice_is_refused(text: str) -> None:
     with pytest.raises(yaml.YAMLError, match=r"stands in line \d and in line \d"):
         parse_yaml(text)
@@ -41,6 +47,12 @@ def test_a_key_that_stands_twice_is_refused(text: str) -> None:
 )  # fmt: skip
 def test_bombs_are_refused_at_once(text: str, message: str) -> None:
     with pytest.raises(yaml.YAMLError, match=message):  # else it takes hours
+        parse_yaml(text)
+
+
+@pytest.mark.parametrize("text", ["!!timestamp foo", "!!int ''", "!!bool z"])
+def test_values_that_tags_are_wrong_for_are_refused(text: str) -> None:
+    with pytest.raises(yaml.YAMLError, match="a value cannot be read"):
         parse_yaml(text)
 
 

@@ -7,6 +7,8 @@ import hashlib
 import json
 import os
 import shutil
+import time
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any, Final
 from maskwise.errors import StorageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DAY: Final = 24 * 60 * 60
 LOCK: Final = ".lock"
 """File of a folder that one process at a time may write to."""
 
@@ -65,22 +68,45 @@ def replacing(path: Path) -> Iterator[Path]:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield a new folder beside `path`; rename it to `path` when the block succeeds.
 
-    `path` must not exist, or be an empty folder. What a killed process left is removed.
+    `path` must not exist, or be an empty folder. What a killed process left is removed a day later.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    name = f".{path.name}.{uuid.uuid4().hex}.tmp"
+    temporary = path.with_name(name)
     try:
         with storage_errors(path):
-            for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-                if not _runs(left.name.split(".")[-2]):
-                    shutil.rmtree(left, ignore_errors=True)
-            temporary.mkdir(parents=True)
+            _remove_old(path)
+            try:
+                temporary.mkdir(parents=True)
+            except OSError:
+                if not path.is_dir():
+                    raise
+                temporary = path / name  # the folder above belongs to somebody else
+                temporary.mkdir()
             yield temporary
-            temporary.replace(path)
+            _put_in_place(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _put_in_place(temporary: Path, path: Path) -> None:
+    """Rename a folder; where the other is a mount, or lies around it, move what is inside."""
+    try:
+        temporary.replace(path)
+    except OSError:
+        if not path.is_dir():
+            raise
+        for child in temporary.iterdir():
+            shutil.move(child, path / child.name)
+
+
+def _remove_old(path: Path) -> None:
+    """Remove folders that `replacing_folder` of killed processes left a day ago or earlier."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        if time.time() - left.stat().st_mtime > _DAY:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 @contextmanager
@@ -106,21 +132,11 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files that a killed process left below a folder."""
-    for path in folder.rglob(".*.tmp"):
-        path.unlink(missing_ok=True)
-
-
-def _runs(process: str) -> bool:
-    """Return whether a process of this number runs, as far as can be known."""
-    if os.name == "nt":  # where signal 0 is Ctrl-C
-        return True
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError, ValueError):  # another user's, or no number
-        return True
-    return True
+    for path in list(folder.rglob(".*.tmp")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:

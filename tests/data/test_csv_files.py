@@ -142,3 +142,37 @@ def test_unused_columns_are_told(tmp_path: Path) -> None:
     table = written(tmp_path, "path,gender,race,x1,y1,x2,y2,gendr\na.jpg,male,Asian,1,2,3,4,f\n")
     import_source(table, options)
     assert options.unused_columns == ["race", "gendr"]
+
+
+def test_a_quotation_mark_that_does_not_end_is_refused(tmp_path: Path) -> None:
+    rows = 'path,gender,note\na.jpg,male,\nb.jpg,female,"6 foot\nc.jpg,male,\nd.jpg,female,\n'
+    with pytest.raises(ManifestError, match="does a cell begin with a quotation mark"):
+        imported(tmp_path, rows)
+
+
+def test_an_id_beside_people_is_no_person(tmp_path: Path) -> None:
+    frame = imported(tmp_path, "id,person_id,photo\n1,a,x.jpg\n2,a,y.jpg\n")
+    assert frame["person"].to_list() == ["a", "a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,XMin,XMax,YMin,YMax\na.jpg,0.1,0.5,0.2,0.6\n", "expected pixels, got shares"),
+        ("path,age,age_group\na.jpg,45,young\n", "age 45 is middle, but the age group is young"),
+        ("path,age_range,age\na.jpg,20-29,60-69\n", "there are two ranges of ages"),
+        ("path,mask\na.jpg,mask 0\n", "'mask 0' is none of"),
+        ("path,mask\na.jpg,mask?\n", "'mask\\?' is none of"),
+    ],
+)
+def test_what_contradicts_itself_or_is_unclear_is_refused(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    with pytest.raises(ManifestError, match=message):
+        imported(tmp_path, text)
+
+
+def test_the_order_of_a_bbox_is_asked_about(tmp_path: Path) -> None:
+    options = ImportOptions(source="s")
+    import_source(written(tmp_path, 'path,bbox\na.jpg,"[10, 20, 50, 60]"\n'), options)
+    assert "bbox is read as left, top, right, bottom" in options.warnings[0]

@@ -32,7 +32,23 @@ def test_linked_folders_are_followed_and_loops_are_not(tmp_path: Path) -> None:
     (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "set")
     counts: Counter[str] = Counter()
     assert found(tmp_path / "set", counts) == ["c.jpg", "linked/a.jpg", "linked/deep/b.png"]
-    assert counts == {"links to a folder that holds them": 1}
+    assert counts == {"links to folders that are read elsewhere": 1}
+
+
+def test_links_within_a_set_change_no_label(tmp_path: Path) -> None:
+    touch(tmp_path, "wear/a.jpg", "not_wear/b.jpg")
+    (tmp_path / "wear" / "up").symlink_to(tmp_path)
+    (tmp_path / "wear" / "other").symlink_to(tmp_path / "not_wear")
+    (tmp_path / "with_mask").symlink_to(tmp_path / "wear")
+    options = ImportOptions("s")
+    frame = import_source(tmp_path, options)
+    found = [(Path(photo).name, mask) for photo, mask in frame.select("photo", "mask").rows()]
+    assert sorted(found) == [("a.jpg", "wear"), ("b.jpg", "not_wear")]
+    assert options.passed_over["links to folders that are read elsewhere"] == 3
+    store = tmp_path / ".store" / "more"
+    touch(store, "c.jpg")
+    (tmp_path / "wear" / "more").symlink_to(store)
+    assert len(import_source(tmp_path, ImportOptions("s"))) == 3
 
 
 def test_what_is_no_photo_is_counted(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Ensembles: made from the command line, and used like one model."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -257,8 +258,11 @@ def test_a_killed_ensemble_can_be_made_again(
         with pytest.raises(KeyboardInterrupt):
             make()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv"]
-    left = tmp_path / ".both.999999999.tmp"  # of a process that could not tidy up
-    left.mkdir()
+    left, begun = tmp_path / ".both.old.tmp", tmp_path / ".both.new.tmp"
+    for folder in (left, begun):  # of processes that could not tidy up, or are at work
+        folder.mkdir()
+    os.utime(left, (0, 0))
     make()
+    assert begun.exists()
     assert (tmp_path / "both" / "probabilities.csv").is_file()
     assert not left.exists()

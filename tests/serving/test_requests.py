@@ -7,6 +7,7 @@ from fastapi.testclient import TestClient
 from starlette.testclient import WebSocketDenialResponse
 
 from maskwise.serving.requests import host_name, known_hosts
+from maskwise.serving.settings import ServeSettings
 from service import JPEG, Serving, problem
 
 
@@ -55,3 +56,10 @@ def test_encoded_bodies_are_named(client: TestClient, face: bytes) -> None:
     assert "gzip" in told["detail"]
     plain = {**JPEG, "content-encoding": "identity"}
     assert client.post("/v1/predict", content=face, headers=plain).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["door.example:8000", "https://door.example"])
+def test_names_with_more_than_a_name_are_refused(host: str) -> None:
+    with pytest.raises(ValueError, match="give the name alone"):
+        ServeSettings(hosts=(host,))
+    assert "127.0.0.2" in known_hosts("127.0.0.2", ())

@@ -126,6 +126,11 @@ def test_trailers_fill_no_memory(face: bytes) -> None:
             with running.connection() as greedy:
                 greedy.sendall(chunked + b"0\r\n" + begun)
                 assert taken(greedy, flood) < 20_000_000  # what the buffers of both sides hold
+        with running.connection() as kept:  # answered early, and asked again once it is whole
+            kept.sendall(head(300_000).replace(b"image/jpeg", b"text/plain") + b"x" * 1000)
+            assert kept.recv(4096).startswith(b"HTTP/1.1 415")
+            kept.sendall(b"x" * 299_000 + b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert kept.recv(4096).startswith(b"HTTP/1.1 200")
         with running.connection() as early:  # answered before the body has come, and closed
             early.sendall(head(100_000_000) + b"x" * 100_000)
             assert early.recv(4096).startswith(b"HTTP/1.1 413")

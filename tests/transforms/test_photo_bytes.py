@@ -81,3 +81,29 @@ def test_a_file_that_is_larger_than_photos_is_not_read(tmp_path: Path) -> None:
         file.truncate(6_000_000_000)
     with pytest.raises(PhotoError, match=r"sparse\.jpg: 6,000,000,000 bytes are more than"):
         decode_photo(path)
+
+
+@pytest.mark.parametrize("interval", [1, 4])
+def test_a_jpeg_in_parts_that_is_cut_is_refused(interval: int) -> None:
+    whole = saved("JPEG", restart_marker_blocks=interval)
+    assert decode_photo(whole).size == PHOTO.size
+    for cut in range(3, len(whole) - 400):
+        with pytest.raises(PhotoError):
+            decode_photo(whole[:-cut])
+
+
+def test_texts_that_turn_a_photo_are_kept() -> None:
+    xmp = (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-'
+        'syntax-ns#"><rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" '
+        'tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+    )
+    for packed in (False, True):
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", xmp, zip=packed)
+        content = saved("PNG", pnginfo=info)
+        assert decode_photo(content).size == decode_photo(Image.open(io.BytesIO(content))).size
+        assert without_needless_chunks(content) == content
+    large = PngImagePlugin.PngInfo()
+    large.add_itxt("XML:com.adobe.xmp", LARGE, zip=True)
+    assert decode_photo(saved("PNG", pnginfo=large)).size == PHOTO.size

@@ -33,9 +33,20 @@ def parse_box(text: str) -> Box:
     return left, top, right, bottom
 
 
-def box_words(text: str) -> str:
-    """Return a box without brackets and commas, as in '[1, 2, 30, 40]'."""
-    return " ".join(re.sub(r"[\[\](),;]", " ", text).split())
+def pixel_box(text: str) -> str:
+    """Return a box of a table as the manifest writes it, without brackets and commas.
+
+    Raises:
+        ValueError: not four numbers, an empty box, or shares of the photo instead of pixels.
+
+    Example:
+        >>> pixel_box("[1, 2, 30, 40]")
+        '1 2 30 40'
+    """
+    box = " ".join(re.sub(r"[\[\](),;]", " ", text).split())
+    if max(parse_box(box)) <= 1:
+        raise ValueError(f"expected pixels, got shares of the photo: {box}")
+    return box
 
 
 def used_box_columns(names: Sequence[str]) -> list[str]:

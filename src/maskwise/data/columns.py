@@ -11,12 +11,12 @@ from maskwise.data.age_ranges import (
     is_age_range,
     parse_age_range,
 )
-from maskwise.data.boxes import box_of_columns, box_words, parse_box, used_box_columns
+from maskwise.data.boxes import box_of_columns, pixel_box, used_box_columns
 from maskwise.data.csv_files import NumberedRow, plain_name, read_rows
 from maskwise.data.options import ImportOptions, Row, mask_word
 from maskwise.data.photo_files import photo_at
 from maskwise.errors import ManifestError, did_you_mean, listed
-from maskwise.labels import TASKS
+from maskwise.labels import TASKS, age_group_of
 
 _COLUMN_NAMES: Final[dict[str, tuple[str, ...]]] = {
     "photo": ("photo", "path", "image", "file", "filename", "imageid", "imagepath", "filepath"),
@@ -63,6 +63,11 @@ def read_csv_columns(path: Path, options: ImportOptions) -> Iterator[Row]:
         for ours, given in options.values.items()
     }
     options.warnings.extend(_unmatched_words(words, columns, numbered))
+    if plain_name(columns.get("box", "")) == "bbox":
+        options.warnings.append(
+            f"{columns['box']} is read as left, top, right, bottom; where it is left, top, width, "
+            "height, give these in four columns"
+        )
     folder = (options.photos or path.parent).resolve()
     problems: list[str] = []
     for number, row in numbered:
@@ -88,6 +93,7 @@ def _match_columns(path: Path, names: Sequence[str], options: ImportOptions) -> 
         found = [name for name in names if plain_name(name) in habits]
         if ours in given or not found:
             continue
+        found = [name for name in found if plain_name(name) != _ROW_NUMBER] or found
         if len(found) > 1:
             problems.append(
                 f"{' and '.join(map(repr, found))} could both be {ours}: choose with "
@@ -160,17 +166,20 @@ def _row(row: Mapping[str, str], columns: Mapping[str, str], words: Words) -> tu
         if not text or mapped == "":
             continue
         try:
-            result |= _labels(ours, text, mapped)
+            labels = _labels(ours, text, mapped)
         except ValueError as error:
             problems.append(f"{theirs}: {error}")
+            continue
+        first, second = result.get(AGE_RANGE), labels.get(AGE_RANGE)
+        if first and second and first != second:
+            problems.append(f"{theirs}: there are two ranges of ages, {first} and {second}")
+        result |= labels
     problems += _age_problems(result)
     try:
         if "box" not in result and (box := box_of_columns(row)):
             result["box"] = box
         if "box" in result:
-            box = box_words(str(result["box"]))
-            parse_box(box)
-            result["box"] = box
+            result["box"] = pixel_box(str(result["box"]))
     except ValueError as error:
         problems.append(f"box: {error}")
     return result, problems
@@ -178,10 +187,12 @@ def _row(row: Mapping[str, str], columns: Mapping[str, str], words: Words) -> tu
 
 def _age_problems(labels: Row) -> Iterator[str]:
     """Yield how age or age group contradict the range of ages beside them."""
+    age, group = labels.get("age"), labels.get("age_group")
+    if isinstance(age, int) and group is not None and group != age_group_of(age):
+        yield f"age {age} is {age_group_of(age)}, but the age group is {group}"
     if AGE_RANGE not in labels:
         return
     ages = parse_age_range(str(labels[AGE_RANGE]))
-    age, group = labels.get("age"), labels.get("age_group")
     if isinstance(age, int) and not ages[0] <= age <= ages[1]:
         yield f"age {age} is not in the range {labels[AGE_RANGE]}"
     if group is not None and group not in groups_of_range(ages):

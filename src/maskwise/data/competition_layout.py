@@ -28,7 +28,7 @@ def read_competition(folder: Path, options: ImportOptions) -> Iterator[Row]:
             continue
         person, gender, _, age = named.groups()
         gender, age = corrected.get(person_folder.name, (gender, age))
-        for photo in photos_in(person_folder, options.passed_over):
+        for photo in photos_in(person_folder, options.passed_over, images):
             mask = _competition_mask(photo.stem)
             if mask is None:
                 problems.append(f"{photo}: expected mask1..5, incorrect_mask or normal")
@@ -76,7 +76,7 @@ def _train_csv(
     for number, row in rows:
         name, gender, age = (row.get(key, "").strip() for key in ("path", "gender", "age"))
         gender = gender.lower()
-        if not name or gender not in TASKS["gender"] or not age.isdigit() or int(age) > MAX_AGE:
+        if not name or gender not in TASKS["gender"] or not age.isdecimal() or int(age) > MAX_AGE:
             problems.append(f"row {number}: expected path, gender male or female, and a whole age")
         elif name not in folders:
             hint = did_you_mean(name, folders)

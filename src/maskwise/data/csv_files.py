@@ -90,11 +90,15 @@ def read_text(path: Path) -> str:
 def _records(path: Path) -> list[tuple[int, list[str]]]:
     """Return the lines of cells of a CSV file that are not blank, each with its line number."""
     text = read_text(path)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
+    file, mark = io.StringIO(text, newline=""), _delimiter(text)
+    reader = csv.reader(file, delimiter=mark, skipinitialspace=True, strict=True)
     try:
         return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
     except csv.Error as error:
-        raise ManifestError(f"cannot read {path}: line {reader.line_num}: {error}") from error
+        raise ManifestError(
+            f"cannot read {path}: up to line {reader.line_num}: {error}; does a cell begin with a "
+            "quotation mark that does not end?"
+        ) from error
 
 
 def _delimiter(text: str) -> str:

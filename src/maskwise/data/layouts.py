@@ -16,6 +16,7 @@ from maskwise.data.options import (
     folder_labels,
 )
 from maskwise.data.photo_files import loose_photos, photo_at, photos_in, subfolders
+from maskwise.errors import listed
 from maskwise.labels import NUM_CLASSES, TASKS, decode_class
 
 # the published set has names with the race missing, and with the dot before jpg missing
@@ -39,13 +40,17 @@ def read_answers(folder: Path, options: ImportOptions) -> Iterator[Row]:
     answers = folder / "gt.csv"
     table = answers if answers.is_file() else folder / "info.csv"
     people = _people(folder / PEOPLE_FILE, options)
+    named = bool(people)
+    unnamed: list[str] = []
     problems = []
     for number, row in read_rows(table, ("ImageID", "ans")):
         name, answer = row.get("ImageID"), row.get("ans") or ""
-        if not name or not (answer.isdigit() and int(answer) < NUM_CLASSES):
+        if not name or not (answer.isdecimal() and int(answer) < NUM_CLASSES):
             problems.append(f"row {number}: expected ImageID and an ans from 0 to 17")
             continue
         labels = _words_of_class(int(answer)) if table == answers else {}
+        if named and name not in people:
+            unnamed.append(name)
         yield {
             "photo": str(photo_at(folder / "images", name)),
             "person": people.pop(name, None) or options.person_of_name(name),
@@ -53,6 +58,11 @@ def read_answers(folder: Path, options: ImportOptions) -> Iterator[Row]:
             **labels,
         }
     problems += [f"{PEOPLE_FILE}: {table.name} has no photo {name}" for name in people]
+    if unnamed:
+        options.warnings.append(
+            f"{PEOPLE_FILE} does not name {len(unnamed)} photo(s); each counts as a person of its "
+            f"own\n{listed(unnamed, limit=3)}"
+        )
     options.refuse(table, problems)
 
 
@@ -110,7 +120,7 @@ def read_decades(folder: Path, options: ImportOptions) -> Iterator[Row]:
             problems += _unread(decade_folder, "a decade and F or M, such as 20F")
             continue
         decade = int(named[1])
-        for photo in photos_in(decade_folder, options.passed_over):
+        for photo in photos_in(decade_folder, options.passed_over, folder):
             yield {
                 "photo": str(photo),
                 "person": options.person(photo.stem, _place(photo, folder)),
@@ -129,7 +139,7 @@ def read_mask_folders(folder: Path, options: ImportOptions) -> Iterator[Row]:
         if labels is None:
             problems += _unread(state_folder, MASK_WORDS_SAID)
             continue
-        for photo in photos_in(state_folder, options.passed_over):
+        for photo in photos_in(state_folder, options.passed_over, folder):
             yield {
                 "photo": str(photo),
                 "person": options.person(photo.stem, _place(photo, folder)),

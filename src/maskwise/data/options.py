@@ -140,7 +140,8 @@ class ImportOptions:
 
 def mask_word(name: str) -> str | None:
     """Return the mask state that a folder or object name means, whatever its spelling."""
-    return _MASK_WORDS.get(re.sub("[^a-z]", "", name.lower()))
+    plain = re.sub(r"[\s_-]", "", name.lower())
+    return _MASK_WORDS.get(plain)
 
 
 def folder_labels(name: str) -> dict[str, str] | None:

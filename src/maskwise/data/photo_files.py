@@ -20,42 +20,63 @@ PassedOver = Counter[str]
 """Why files were passed over -> how many."""
 
 
-def photos_in(folder: Path, passed_over: PassedOver | None = None) -> Iterator[Path]:
+def photos_in(
+    folder: Path, passed_over: PassedOver | None = None, within: Path | None = None
+) -> Iterator[Path]:
     """Yield the photos below a folder by name; whatever begins with a dot is left out.
 
-    Links are followed, but no folder is read twice on one way down.
+    A link to a folder elsewhere is followed, once. One to a folder of the set itself is not: its
+    photos have labels of their own there.
 
     Args:
         folder: The folder to search.
         passed_over: Counts what is no photo, by reason.
+        within: The folder of the whole set; else `folder`.
     """
-    counts = Counter() if passed_over is None else passed_over
-    yield from sorted(_walk(folder, (), counts))
+    counts: PassedOver = Counter() if passed_over is None else passed_over
+    root = Path(os.path.realpath(within or folder))
+    seen = {root} if within else set[Path]()
+    yield from sorted(_walk(folder, root, seen, counts))
 
 
-def _walk(folder: Path, above: tuple[str, ...], counts: PassedOver) -> Iterator[Path]:
-    """Yield the photos below a folder; `above` are the real paths of the folders it lies in."""
-    real = os.path.realpath(folder)
-    if real in above:
-        counts["links to a folder that holds them"] += 1
-        return
+def _walk(folder: Path, root: Path, seen: set[Path], counts: PassedOver) -> Iterator[Path]:
+    """Yield the photos below a folder of the set `root`; `seen` are folders that links led to."""
+    if folder.is_symlink():
+        real = Path(os.path.realpath(folder))
+        if real in seen or _shows(real, root) or real in root.parents:
+            counts["links to folders that are read elsewhere"] += 1
+            return
+        seen.add(real)
+    seen.add(root)
     try:
         children = list(folder.iterdir())
     except OSError:
         counts["folders that cannot be read"] += 1
         return
     for path in children:
-        suffix = path.suffix.lower()
-        if path.name.startswith("."):
-            counts["hidden files and folders"] += 1
-        elif path.is_dir():
-            yield from _walk(path, (*above, real), counts)
-        elif suffix in PHOTO_SUFFIXES and path.is_file():
+        if path.is_dir() and not path.name.startswith("."):
+            yield from _walk(path, root, seen, counts)
+        elif reason := _no_photo(path):
+            counts[reason] += 1
+        elif path.suffix.lower() in PHOTO_SUFFIXES:
             yield path
-        elif suffix in PHOTO_SUFFIXES:
-            counts["names of photos that lead to no file"] += 1
-        elif suffix not in _SILENT:
-            counts[f"files ending in {suffix or 'nothing'}"] += 1
+
+
+def _no_photo(path: Path) -> str:
+    """Return why a file is passed over; nothing for a photo, and for what stands beside photos."""
+    suffix = path.suffix.lower()
+    if path.name.startswith("."):
+        return "hidden files and folders"
+    if suffix in PHOTO_SUFFIXES:
+        return "" if path.is_file() else "names of photos that lead to no file"
+    return "" if suffix in _SILENT else f"files ending in {suffix or 'nothing'}"
+
+
+def _shows(folder: Path, root: Path) -> bool:
+    """Return whether a folder lies in a set where its photos are found, not in a hidden place."""
+    if root not in folder.parents:
+        return False
+    return not any(part.startswith(".") for part in folder.relative_to(root).parts)
 
 
 def photos_directly_in(folder: Path) -> list[Path]:

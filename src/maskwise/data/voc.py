@@ -52,7 +52,7 @@ def _faces(path: Path, photos: Path, options: ImportOptions) -> list[Row]:
         {
             "photo": str(photo.resolve()),
             "person": options.person_of_name(name),
-            "mask": _mask(face),
+            **_mask(face),
             "box": _box(face),
             "source": options.source,
         }
@@ -60,14 +60,14 @@ def _faces(path: Path, photos: Path, options: ImportOptions) -> list[Row]:
     ]
 
 
-def _mask(face: ElementTree.Element) -> str | None:
+def _mask(face: ElementTree.Element) -> Row:
     name = (face.findtext("name") or "").strip()
     if name.lower() == "face":
-        return None
+        return {}
     word = mask_word(name)
     if word is None:
         raise ValueError(f"object {name!r}; expected face, {MASK_WORDS_SAID}")
-    return word
+    return {"mask": word}
 
 
 def _box(face: ElementTree.Element) -> str:

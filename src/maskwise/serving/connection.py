@@ -26,9 +26,15 @@ class Connection(HttpToolsProtocol):
         super().__init__(*words, **more)
         self._seconds = float(json.loads(os.environ[SETTINGS])["seconds"])
         self._timer: asyncio.TimerHandle | None = None
-        self._bytes = 0
-        self._body = 0
-        self._leaving = False
+        self._leaving: asyncio.TimerHandle | None = None
+        self._open = False
+        """Whether a request has begun and is not whole yet."""
+        self._began = 0
+        """Requests that began in what is being read."""
+        self._beside = self._body = 0
+        """Bytes of the request: of its headers and frame, and of its body."""
+        self._bodies = 0
+        """Bytes of the bodies of all requests."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait."""
@@ -42,48 +48,58 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Wait for the headers of another request."""
+        self._open, self._body = True, 0
+        self._began += 1
         super().on_message_begin()
         self._wait_for_headers()
 
     def on_headers_complete(self) -> None:
         """Let the request take its time."""
         self._stop_waiting()
-        self._bytes = self._body = 0
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Count what is of the body itself."""
         self._body += len(body)
+        self._bodies += len(body)
         super().on_body(body)
 
+    def on_message_complete(self) -> None:
+        """Stay, if the request was answered before it was whole, and is now."""
+        self._open = False
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
+        super().on_message_complete()
+
     def on_response_complete(self) -> None:
-        """Read no more of a request that was answered before it was whole; then close."""
+        """Close soon, if the request was answered before it was whole."""
         unread = not self.pipeline and self.cycle.more_body
         super().on_response_complete()
         if unread and not self.transport.is_closing():
-            self._leaving = True  # closed at once, the client might lose its answer
-            self.loop.call_later(_LINGER, self.transport.close)
+            # closed at once, the client might lose its answer
+            self._leaving = self.loop.call_later(_LINGER, self.transport.close)
 
     def data_received(self, data: bytes) -> None:
         """Take in what came; headers, and what frames a body, may be so long and no longer."""
-        if self._leaving:
-            return
-        body = self._body
+        bodies, was_open, self._began = self._bodies, self._open, 0
         super().data_received(data)
-        if self._timer is not None:
-            self._bytes += len(data)
-            if self._bytes > _MOST_BYTES:
-                detail = f"the headers are longer than {_MOST_BYTES // 1024} KB"
-                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
+        beside = len(data) - (self._bodies - bodies)
+        if not self._began:
+            self._beside += beside
+        else:  # of several requests in one read it is not known whose bytes are whose
+            self._beside = 0 if was_open or self._began > 1 else beside
+        if self._beside <= _MOST_BYTES + (0 if self._timer else _PER_BYTE * self._body):
             return
-        self._bytes += max(len(data) - max(self._body - body, 0), 0)
-        if self._bytes > _MOST_BYTES + _PER_BYTE * self._body:
+        if self._timer or self._began:
+            detail = f"the headers are longer than {_MOST_BYTES // 1024} KB"
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
+        else:
             detail = "chunks of the body are framed by more bytes than the body has"
             self._refuse(HTTPStatus.BAD_REQUEST, detail)
 
     def _wait_for_headers(self) -> None:
         if self._timer is None:
-            self._bytes = 0
             self._timer = self.loop.call_later(self._seconds, self._late)
 
     def _stop_waiting(self) -> None:
@@ -92,6 +108,9 @@ class Connection(HttpToolsProtocol):
             self._timer = None
 
     def _late(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._timer = self.loop.call_later(self._seconds, self._late)
+            return  # the request before has yet to be answered
         detail = f"the headers did not come in within {self._seconds:g} s"
         self._refuse(HTTPStatus.REQUEST_TIMEOUT, detail)
 

@@ -62,6 +62,9 @@ class ServeSettings(Section):
         for origin in self.origins:
             if origin != "*" and not origin.startswith(("http://", "https://")):
                 yield f"origins: {origin!r} is no origin, such as https://door.example"
+        for host in self.hosts:
+            if "/" in host or host.count(":") == 1:
+                yield f"hosts: {host!r}: give the name alone, such as door.example"
         if "*" in self.origins and self.keys is None:
             yield "origins: * lets every page of the world call this; name them, or set keys"
         if self.photos > self.queue:

@@ -2,12 +2,15 @@
 
 import re
 import struct
+import zlib
 from typing import Final
 
 PNG: Final = b"\x89PNG\r\n\x1a\n"
 JPEG: Final = b"\xff\xd8"
 MOST_CHUNKS: Final = 100_000
 """Chunks of a PNG file: of pixels in pieces of 8 kB, 100 megapixels have fewer."""
+_RESTARTS: Final = b"\xff\xdd"
+"""Says that the pixels come in parts, with a marker after each."""
 _START_OF_SCAN: Final = b"\xff\xda"
 _FRAME: Final = re.compile(rb"\xff[\xc0-\xc2]..\x08....(.)", re.DOTALL)
 """The header of a frame of 8 bits: length, precision, height, width, number of components."""
@@ -18,6 +21,10 @@ _NEEDLESS: Final = frozenset(
     (b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"sPLT", b"hIST", b"pHYs", b"tIME")
 )
 """Chunks that no pixel depends on, and that decoders unpack into memory."""
+_TURNING: Final = (b"XML:com.adobe.xmp", b"Raw profile type exif", b"Raw profile type APP1")
+"""Keywords of texts that may say which way a photo is up."""
+_MOST_TEXT: Final = 1_000_000
+"""Bytes of such a text, unpacked; the decoder takes no more."""
 
 
 def without_needless_chunks(content: bytes) -> bytes:
@@ -34,13 +41,31 @@ def without_needless_chunks(content: bytes) -> bytes:
             break
         length, kind = struct.unpack(">I4s", head)
         after = place + 12 + length
-        if kind in _NEEDLESS:
+        if kind in _NEEDLESS and not _turns(kind, content[place + 8 : after - 4]):
             kept.append(content[start:place])
             start = after
         place = after
     else:
         raise ValueError(f"a PNG file of more than {MOST_CHUNKS:,} chunks")
     return content if not kept else b"".join((PNG, *kept, content[start:]))
+
+
+def _turns(kind: bytes, chunk: bytes) -> bool:
+    """Return whether a text may say which way a photo is up, and is as short as such texts are."""
+    keyword, _, rest = chunk.partition(b"\0")
+    if keyword not in _TURNING:
+        return False
+    packed = kind == b"zTXt"
+    if kind == b"iTXt":
+        packed, rest = rest[:1] == b"\1", rest[2:].partition(b"\0")[2].partition(b"\0")[2]
+    elif packed:
+        rest = rest[1:]
+    if packed:
+        try:
+            rest = zlib.decompressobj().decompress(rest, _MOST_TEXT + 1)
+        except zlib.error:
+            return False
+    return len(rest) <= _MOST_TEXT
 
 
 def _has_all_scans(content: bytes) -> bool:
@@ -73,6 +98,6 @@ def ended_jpegs(content: bytes) -> tuple[bytes, ...]:
     bare = content.removesuffix(b"\xff")
     if not content.startswith(JPEG) or content.rstrip(b"\0").endswith(_END_OF_JPEG):
         return ()
-    if not _has_all_scans(content):
-        return ()
+    if _RESTARTS in content or not _has_all_scans(content):
+        return ()  # after a restart a decoder waits for the next marker, whatever comes before
     return tuple(bare + filler + _END_OF_JPEG for filler in _FILLERS)
