@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from maskwise.errors import WeightsError
 from maskwise.models.loading import SHIPPED
-from maskwise.models.weights import StateDict
+from maskwise.models.weights import BACKBONE, HEADS, StateDict
 
 if TYPE_CHECKING:
     import onnx
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 NORMS: Final = SHIPPED.with_name("norms.safetensors")
 """The batch norms of the bundled model: in its int8 file they are part of the convolutions."""
 _NETWORK: Final = "networks.0."
-_BACKBONE: Final = "backbone."
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -36,7 +35,7 @@ def bundled_weights() -> StateDict:
         ) from error
     convolutions, heads = read_weights(onnx.load(SHIPPED))
     kernels = {name: values for name, values in convolutions.items() if name.endswith(".weight")}
-    arrays = {f"{_BACKBONE}{name}": values for name, values in kernels.items()} | heads
+    arrays = {f"{BACKBONE}{name}": values for name, values in kernels.items()} | heads
     weights = {name: torch.from_numpy(values.copy()) for name, values in arrays.items()}
     return weights | load_file(NORMS)
 
@@ -55,13 +54,13 @@ def read_weights(graph: "onnx.ModelProto") -> tuple[Arrays, Arrays]:
         if node.op_type != "Conv":
             continue
         kernel, bias = (parts[name] for name in node.input[1:3])
-        name = kernel[0].removeprefix(f"{_NETWORK}{_BACKBONE}").removesuffix(".weight_quantized")
+        name = kernel[0].removeprefix(f"{_NETWORK}{BACKBONE}").removesuffix(".weight_quantized")
         scale = stored[kernel[1]].reshape(-1, 1, 1, 1)
         convolutions[f"{name}.weight"] = stored[kernel[0]].astype(np.float32) * scale
         convolutions[f"{name}.bias"] = stored[bias[0]].astype(np.float32) * stored[bias[1]]
     heads = {
         name.removeprefix(_NETWORK): values
         for name, values in stored.items()
-        if name.startswith(f"{_NETWORK}heads.")
+        if name.startswith(f"{_NETWORK}{HEADS}")
     }
     return convolutions, heads
