@@ -56,13 +56,16 @@ def used_box_columns(names: Sequence[str]) -> list[str]:
     return [spelled[name] for name in found]
 
 
-def box_of_columns(row: Mapping[str, str]) -> str | None:
-    """Return the box that stands in four columns of a row, or None where they are empty.
+def box_of_columns(row: Mapping[str, str], columns: Sequence[str]) -> str | None:
+    """Return the box that stands in some columns of a row, or None where they are empty.
+
+    Args:
+        row: The cells of a row by column.
+        columns: Those of boxes, as `used_box_columns` returns them.
 
     Raises:
         ValueError: Some of the four are empty, or no numbers.
     """
-    columns = used_box_columns(list(row))
     cells = [row[name].strip() for name in columns]
     if not any(cells):
         return None

@@ -56,7 +56,8 @@ def read_csv_columns(path: Path, options: ImportOptions) -> Iterator[Row]:
     _forget_row_numbers(columns, numbered, options)
     if options.person_pattern and "person" not in options.columns:
         columns.pop("person", None)
-    used = {*columns.values(), *used_box_columns(names)}
+    box_columns = used_box_columns(names)
+    used = {*columns.values(), *box_columns}
     options.unused_columns.extend(name for name in names if name not in used)
     words = {
         ours: {text.strip().casefold(): word for text, word in given.items()}
@@ -71,7 +72,7 @@ def read_csv_columns(path: Path, options: ImportOptions) -> Iterator[Row]:
     folder = (options.photos or path.parent).resolve()
     problems: list[str] = []
     for number, row in numbered:
-        result, wrong = _row(row, columns, words)
+        result, wrong = _row(row, columns, box_columns, words)
         problems += [f"row {number}: {problem}" for problem in wrong]
         if wrong and options.skip_bad:
             continue
@@ -156,7 +157,12 @@ def _unmatched_words(
                 yield f"--value {ours}:{text}={given[text]}: no row says {text!r}"
 
 
-def _row(row: Mapping[str, str], columns: Mapping[str, str], words: Words) -> tuple[Row, list[str]]:
+def _row(
+    row: Mapping[str, str],
+    columns: Mapping[str, str],
+    box_columns: Sequence[str],
+    words: Words,
+) -> tuple[Row, list[str]]:
     result: Row = {}
     problems = []
     for ours in _COLUMN_NAMES:  # what a range says of the group comes before the group itself
@@ -176,7 +182,7 @@ def _row(row: Mapping[str, str], columns: Mapping[str, str], words: Words) -> tu
         result |= labels
     problems += _age_problems(result)
     try:
-        if "box" not in result and (box := box_of_columns(row)):
+        if "box" not in result and (box := box_of_columns(row, box_columns)):
             result["box"] = box
         if "box" in result:
             result["box"] = pixel_box(str(result["box"]))
