@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from starlette.testclient import WebSocketDenialResponse
 
 from commands import wait_for
 from maskwise.serving.api import create_app
@@ -45,6 +46,21 @@ def problem(response: httpx.Response, status: int) -> dict[str, Any]:
     assert found["status"] == status
     assert found["title"]
     assert found["detail"]
+    return found
+
+
+def denied(
+    client: TestClient, status: int, headers: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """Check that a camera is refused before its socket opens, and is told why; return that."""
+    with (
+        pytest.raises(WebSocketDenialResponse) as refused,
+        client.websocket_connect("/v1/stream", headers=dict(headers or {})),
+    ):
+        pass
+    found = problem(refused.value, status)
+    asked = client.get("/v1/stream", headers=headers)
+    assert status == 401 or asked.json()["detail"] == found["detail"]
     return found
 
 

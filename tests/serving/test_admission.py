@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from commands import wait_for
 from maskwise.data.framing import Framer
 from maskwise.serving import answering
+from maskwise.serving.held import Held
 from maskwise.serving.metrics import Metrics
-from maskwise.serving.photos import Held
 from maskwise.serving.problems import ProblemError
 from maskwise.serving.settings import ServeSettings
-from service import JPEG, Serving, crowd, problem
+from service import JPEG, Serving, crowd, denied, problem
 
 
 def test_a_full_queue_refuses_and_says_when_to_come_again(
@@ -126,12 +126,14 @@ def test_requests_that_are_held_are_limited(serving: Serving, face: bytes) -> No
     assert answer.status_code == 200
     held = Held(1000, Metrics())
     with held.request() as first, held.request() as second:
-        first(600)
+        first.add(600)
         with pytest.raises(ProblemError, match="too much is being sent"):
-            second(600)
-        second(300)
+            second.add(600)
+        second.add(300)
+        first.hold(100)
+        second.add(600)
     with held.request() as third:
-        third(1000)
+        third.add(1000)
     with pytest.raises(ValidationError, match="no request of so many fits"):
         ServeSettings(megabytes=20, held_megabytes=10)
 
@@ -178,8 +180,7 @@ def test_a_model_that_looks_for_no_faces_classifies_only(
         in problem(client.post("/v1/predict", content=face, headers=JPEG), 501)["detail"]
     )
     assert client.post("/v1/classify", content=face, headers=JPEG).status_code == 200
-    with client.websocket_connect("/v1/stream") as socket:
-        assert socket.receive_json()["problem"]["status"] == 501
+    denied(client, 501)
 
 
 def test_photos_are_answered_together(serving: Serving, face: bytes) -> None:

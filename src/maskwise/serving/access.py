@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import Depends
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from starlette.datastructures import Headers
 
 from maskwise.labels import TASKS
 from maskwise.serving.keys import Keys
@@ -29,6 +30,12 @@ def check_key(keys: Keys | None, key: str | None) -> None:
             f"send an API key: {KEY_HEADER}: KEY, or Authorization: Bearer KEY",
             headers={"WWW-Authenticate": "Bearer"},
         )
+
+
+def shown_key(headers: Headers) -> str | None:
+    """Return the key that a call shows in its headers, as routes take it."""
+    scheme, _, bearer = headers.get("authorization", "").partition(" ")
+    return headers.get(KEY_HEADER) or (bearer if scheme.lower() == "bearer" else None)
 
 
 def key_check(keys: Keys | None) -> Any:

@@ -17,7 +17,8 @@ from maskwise.serving.answering import Answerer, check_finds_faces
 from maskwise.serving.keys import Keys
 from maskwise.serving.metrics import Metrics
 from maskwise.serving.page import add_page
-from maskwise.serving.photos import FORM, Held, SentPhoto, sent_photos
+from maskwise.serving.held import HELD, Held
+from maskwise.serving.photos import FORM, SentPhoto, sent_photos
 from maskwise.serving.problems import ProblemError, Unforeseen, tell_problems, told, unnamed
 from maskwise.serving.requests import HeadAsGet, KnownHosts, known_hosts
 from maskwise.serving.schemas import Answers, Info, PhotoAnswer, Task
@@ -66,11 +67,12 @@ def create_app(settings: ServeSettings) -> FastAPI:
     """
     keys = Keys.read(settings.keys) if settings.keys else None
     metrics = Metrics()
+    held = Held(int(settings.held_megabytes * 1e6), metrics)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         with Answerer(settings, metrics) as app.state.answerer:
-            yield
+            yield {HELD: held}
 
     app = FastAPI(
         title="Maskwise",
@@ -96,7 +98,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
     app.add_middleware(HeadAsGet)
     tell_problems(app)
     _add_state(app, settings, metrics, keys)
-    _add_answers(app, settings, metrics, keys)
+    _add_answers(app, settings, held, keys)
     add_stream(app, settings, metrics, keys)
     if settings.page:
         add_page(app)
@@ -143,19 +145,15 @@ def _add_state(app: FastAPI, settings: ServeSettings, metrics: Metrics, keys: Ke
         return PlainTextResponse(metrics.text(), media_type="text/plain; version=0.0.4")
 
 
-def _add_answers(
-    app: FastAPI, settings: ServeSettings, metrics: Metrics, keys: Keys | None
-) -> None:
-    held = Held(int(settings.held_megabytes * 1e6), metrics)
-
+def _add_answers(app: FastAPI, settings: ServeSettings, held: Held, keys: Keys | None) -> None:
     async def answers(request: Request, tasks: Sequence[str], whole: bool) -> Response:
         wanted = allowed_tasks(settings, tasks)
         answerer: Answerer = app.state.answerer
         answerer.admit()  # before the body is read
         if not whole:
             check_finds_faces(answerer)
-        with held.request() as hold:
-            photos = await sent_photos(request, settings, hold)
+        with held.request() as share:
+            photos = await sent_photos(request, settings, share)
             answered = await _answered(answerer, photos, wanted, whole)
         content = answered.model_dump_json(exclude_none=True)
         return Response(content, media_type="application/json")

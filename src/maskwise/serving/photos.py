@@ -1,8 +1,7 @@
 """The photos of a request: its body, or the files of a form, in memory only."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -13,8 +12,8 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
-from maskwise.serving.metrics import Metrics
-from maskwise.serving.problems import ProblemError, busy
+from maskwise.serving.held import Share
+from maskwise.serving.problems import ProblemError
 from maskwise.serving.settings import ServeSettings
 
 FORM: Final = "multipart/form-data"
@@ -32,41 +31,10 @@ class SentPhoto:
     content: bytes
 
 
-class Held:
-    """Counts the bytes of all requests that are held in memory, and refuses what is too much."""
-
-    def __init__(self, limit: int, metrics: Metrics) -> None:
-        self._limit = limit
-        self._metrics = metrics
-        self._bytes = 0
-
-    @contextmanager
-    def request(self) -> Iterator[Callable[[int], None]]:
-        """Give what a request's bytes are noted by as they come; at the end they are let go.
-
-        Raises:
-            ProblemError: there is no room for them; try again later.
-        """
-        own = 0
-
-        def note(more: int) -> None:
-            nonlocal own
-            if self._bytes + more > self._limit:
-                self._metrics.refused()
-                raise busy(1, "too much is being sent")
-            own += more
-            self._bytes += more
-
-        try:
-            yield note
-        finally:
-            self._bytes -= own
-
-
 async def sent_photos(
-    request: Request, settings: ServeSettings, hold: Callable[[int], None]
+    request: Request, settings: ServeSettings, share: Share
 ) -> list[SentPhoto]:
-    """Return the photos of a request; `hold` is told of its bytes as they come.
+    """Return the photos of a request; its bytes are counted in `share` as they come.
 
     Raises:
         ProblemError: the body is too large, too slow, cut off or of another type, holds no photo or
@@ -85,7 +53,7 @@ async def sent_photos(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             f"the body is encoded as {coding[:20]}; send photos as they are",
         )
-    body = await _body(request, settings, hold)
+    body = await _body(request, settings, share)
     if not body:
         raise ProblemError(HTTPStatus.BAD_REQUEST, "the body is empty: send a photo")
     photos = await _files(request, body, settings) if kind == FORM else [SentPhoto("photo", body)]
@@ -94,7 +62,7 @@ async def sent_photos(
     return photos
 
 
-async def _body(request: Request, settings: ServeSettings, hold: Callable[[int], None]) -> bytes:
+async def _body(request: Request, settings: ServeSettings, share: Share) -> bytes:
     limit = int(settings.megabytes * 1e6)
     too_large = ProblemError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -108,7 +76,7 @@ async def _body(request: Request, settings: ServeSettings, hold: Callable[[int],
     try:
         async with asyncio.timeout(settings.seconds):
             async for chunk in request.stream():
-                hold(len(chunk))
+                share.add(len(chunk))
                 body += chunk
                 if len(body) > limit:
                     raise too_large

@@ -14,6 +14,7 @@ from uvicorn.supervisors import Multiprocess
 
 from maskwise.errors import SettingsError
 from maskwise.serving.answering import ready_predictor
+from maskwise.serving.camera_connection import CameraConnection
 from maskwise.serving.connection import Connection
 from maskwise.serving.keys import Keys
 from maskwise.serving.settings import METRICS_FOLDER, SETTINGS, ServeSettings
@@ -55,7 +56,7 @@ def serve(settings: ServeSettings, told: Callable[[str], None]) -> None:
             timeout_graceful_shutdown=math.ceil(2 * settings.seconds) + 1,
             http=Connection,
             limit_concurrency=settings.queue + settings.streams + _CONNECTIONS,
-            ws="websockets-sansio",
+            ws=CameraConnection,
             ws_max_size=int(settings.megabytes * 1e6),
             ws_per_message_deflate=False,  # 2 MB would unpack to 2 GB
         )

@@ -8,23 +8,27 @@ its answer shows the newest frame, however slow the network is.
 import asyncio
 import json
 import time
-from collections.abc import Iterator, MutableMapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import MutableMapping, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from fastapi import FastAPI, Request, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.requests import HTTPConnection
+from starlette.websockets import WebSocketState
 
 from maskwise.config.base import wrong_values
 from maskwise.errors import PhotoError
 from maskwise.prediction.passes import Pass, Person, Watch
-from maskwise.serving.access import allowed_tasks, check_key
+from maskwise.serving.access import allowed_tasks, check_key, shown_key
 from maskwise.serving.answering import Answerer, check_finds_faces
+from maskwise.serving.camera_connection import STATE
 from maskwise.serving.keys import Keys
 from maskwise.serving.metrics import Metrics
-from maskwise.serving.problems import ProblemError, busy, unforeseen, unnamed
+from maskwise.serving.places import Places, WaitingRoom
+from maskwise.serving.problems import ProblemError, told, unforeseen, unnamed
 from maskwise.serving.schemas import Task
 from maskwise.serving.settings import ServeSettings
 
@@ -32,8 +36,8 @@ _QUIET: Final = 60.0
 """Seconds without a frame after which a camera is let go."""
 _KEY_SECONDS: Final = 5.0
 """Seconds in which a camera must show its key, where keys are asked for."""
-_ASKING: Final = 16
-"""Cameras beyond those watched that may be asked who they are at a time."""
+_ASKED: Final = 128
+"""Cameras that may be asked for their key at a time."""
 _CLOSED: Final[dict[int, int]] = {
     HTTPStatus.INTERNAL_SERVER_ERROR: 1011,
     HTTPStatus.SERVICE_UNAVAILABLE: 1013,
@@ -50,21 +54,39 @@ class _Wish(BaseModel):
 
 def add_stream(app: FastAPI, settings: ServeSettings, metrics: Metrics, keys: Keys | None) -> None:
     """Add the route of cameras to an application."""
-    asking, watched = Places(settings.streams + _ASKING), Places(settings.streams)
+    watched, waiting = Places(settings.streams), WaitingRoom(_ASKED)
+
+    def check(caller: HTTPConnection) -> None:
+        check_finds_faces(app.state.answerer)
+        _check_origin(caller, settings)
+        watched.check()
+
+    @app.get(
+        "/v1/stream",
+        summary="What a camera would be told now: browsers do not show their pages a refusal.",
+        responses=told(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_IMPLEMENTED,
+                       HTTPStatus.SERVICE_UNAVAILABLE),
+    )  # fmt: skip
+    async def place(request: Request) -> dict[str, str]:
+        check(request)
+        return {"status": "free"}
 
     @app.websocket("/v1/stream")
     async def stream(socket: WebSocket) -> None:
-        await socket.accept()
         try:
-            with asking.taken():
-                answerer: Answerer = app.state.answerer
-                check_finds_faces(answerer)
-                _check_origin(socket, settings)
-                tasks = allowed_tasks(settings, ["mask"])
-                if keys is not None:
-                    tasks = allowed_tasks(settings, (await _first_wish(socket, keys)).tasks)
+            check(socket)
+            tasks = allowed_tasks(settings, ["mask"])
+            key = shown_key(socket.headers)
+            if keys is None or key is not None:  # pages cannot show one before they are let in
+                check_key(keys, key)
+            else:
+                await socket.accept()
+                tasks = allowed_tasks(settings, (await _first_wish(socket, keys, waiting)).tasks)
             with watched.taken(), metrics.streaming():
-                await _watch(socket, answerer, settings, keys, tasks)
+                _let_in(socket)
+                if socket.application_state is WebSocketState.CONNECTING:
+                    await socket.accept()
+                await _watch(socket, app.state.answerer, settings, keys, tasks)
         except ProblemError as problem:
             await _refuse(socket, problem)
         except _GoneError:
@@ -73,56 +95,46 @@ def add_stream(app: FastAPI, settings: ServeSettings, metrics: Metrics, keys: Ke
             await _refuse(socket, unforeseen(error))
 
 
+def _let_in(socket: WebSocket) -> None:
+    """Let the connection, where it is a server's, take pictures."""
+    connection = socket.scope.get("state", {}).get(STATE)
+    if connection is not None:
+        connection.let_in()
+
+
 class _GoneError(Exception):
     """The camera has gone, at whatever moment."""
 
 
-class Places:
-    """So many sockets may be in a place at a time."""
-
-    def __init__(self, most: int) -> None:
-        self._free = most
-
-    @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Take a place for a while.
-
-        Raises:
-            ProblemError: there is none.
-        """
-        if not self._free:
-            raise busy(5, "too many cameras are watched")
-        self._free -= 1
-        try:
-            yield
-        finally:
-            self._free += 1
-
-
-async def _first_wish(socket: WebSocket, keys: Keys) -> _Wish:
+async def _first_wish(socket: WebSocket, keys: Keys, waiting: WaitingRoom) -> _Wish:
     """Return what a camera wishes that must show a key before it gets a place.
 
     Raises:
-        ProblemError: it shows none in time.
+        ProblemError: It shows none in time.
     """
-    text = (await _message(socket, _KEY_SECONDS, "key")).get("text")
+    late = ProblemError(HTTPStatus.REQUEST_TIMEOUT, "no key came in time")
+    try:
+        async with waiting.entered(_KEY_SECONDS):
+            text = (await _message(socket)).get("text")
+    except TimeoutError as error:
+        raise late from error
     wish = _Wish() if text is None else _wish(text)
     check_key(keys, wish.key)
     return wish
 
 
-def _check_origin(socket: WebSocket, settings: ServeSettings) -> None:
-    """Check that a socket is this service's page's, a named site's, or no browser's.
+def _check_origin(caller: HTTPConnection, settings: ServeSettings) -> None:
+    """Check that a caller is this service's page's, a named site's, or no browser's.
 
     Browsers let any page open one, and CORS does not stop them.
 
     Raises:
         ProblemError: it is another page's.
     """
-    origin = socket.headers.get("origin")
+    origin = caller.headers.get("origin")
     if origin is None or "*" in settings.origins or origin in settings.origins:
         return
-    if urlsplit(origin).netloc != socket.headers.get("host"):
+    if urlsplit(origin).netloc != caller.headers.get("host"):
         other = "pages of other sites may not watch; see --origins"
         raise ProblemError(HTTPStatus.FORBIDDEN, other)
 
@@ -142,7 +154,12 @@ async def _watch(
     """
     watch, frame, last = Watch(), 0, time.monotonic()
     while True:
-        message = await _message(socket, last + _QUIET - time.monotonic(), "frame")
+        try:
+            async with asyncio.timeout(max(last + _QUIET - time.monotonic(), 0)):
+                message = await _message(socket)
+        except TimeoutError as error:
+            late = ProblemError(HTTPStatus.REQUEST_TIMEOUT, "no frame came in time")
+            raise late from error
         text, picture = message.get("text"), message.get("bytes")
         if text is not None:
             wish = _wish(text)
@@ -156,17 +173,14 @@ async def _watch(
         await _send(socket, {"frame": frame, **answer, "milliseconds": milliseconds})
 
 
-async def _message(socket: WebSocket, seconds: float, wanted: str) -> MutableMapping[str, Any]:
+async def _message(socket: WebSocket) -> MutableMapping[str, Any]:
     """Return the next message of a camera.
 
     Raises:
-        ProblemError: none came in time.
-        _GoneError: it went.
+        _GoneError: It went.
     """
     try:
-        message = await asyncio.wait_for(socket.receive(), max(seconds, 0))
-    except TimeoutError as error:
-        raise ProblemError(HTTPStatus.REQUEST_TIMEOUT, f"no {wanted} came in time") from error
+        message = await socket.receive()
     except RuntimeError as error:  # it was closed before
         raise _GoneError from error
     if message["type"] == "websocket.disconnect":
@@ -235,5 +249,8 @@ def _pass(passed: Pass) -> dict[str, Any]:
 async def _refuse(socket: WebSocket, problem: ProblemError) -> None:
     """Tell a camera why it is let go, as far as it still listens."""
     with suppress(_GoneError, WebSocketDisconnect, RuntimeError):
+        if socket.application_state is WebSocketState.CONNECTING:
+            await socket.send_denial_response(problem.response())
+            return
         await _send(socket, {"problem": problem.document.model_dump()})
         await socket.close(_CLOSED.get(problem.document.status, 1008), problem.document.title)

@@ -1,8 +1,10 @@
 // Talks to the service: requests with photos, and a socket for a camera's frames.
 
-import { told } from "./refusal.js";
+import { Refusal, told } from "./refusal.js";
 
 const WAITS = [500, 1000, 2000, 4000];
+const PATIENCE = 2000; // milliseconds
+const FINAL = [401, 403, 421, 501];
 let key = "";
 
 export function useKey(given) {
@@ -25,6 +27,17 @@ export async function predict(file, tasks) {
   }
 }
 
+// A browser does not say why a socket was refused: the same address answers that to a request.
+async function whyRefused() {
+  const headers = key ? { "X-API-Key": key } : {};
+  try {
+    await told(await fetch("/v1/stream", { headers, signal: AbortSignal.timeout(PATIENCE) }));
+  } catch (error) {
+    return error instanceof Refusal ? { status: error.status, detail: error.message } : undefined;
+  }
+  return undefined;
+}
+
 // A socket that comes back when it is lost. One frame is under way at a time.
 export class Stream {
   constructor(tasks, hears) {
@@ -41,7 +54,9 @@ export class Stream {
     const socket = new WebSocket(`${scheme}://${location.host}/v1/stream`);
     this.socket = socket;
     this.problem = undefined;
+    this.opened = false;
     socket.onopen = () => {
+      this.opened = true;
       socket.send(JSON.stringify(key ? { tasks: this.tasks, key } : { tasks: this.tasks }));
       this.ready = true;
     };
@@ -53,18 +68,21 @@ export class Stream {
     this.ready = true;
     this.problem = found.problem;
     if (!found.problem) this.attempt = 0;
-    const status = found.problem?.status;
-    if (status === 401 || status === 403 || status === 501) {
-      this.close();
-      this.hears.refused(new Refusal(found.problem));
-    } else {
-      this.hears.answer(found);
-    }
+    if (!this.refused()) this.hears.answer(found);
   }
 
-  again() {
+  // Ends it, if what it was told will not change by itself.
+  refused() {
+    if (!FINAL.includes(this.problem?.status)) return false;
+    this.close();
+    this.hears.refused(new Refusal(this.problem));
+    return true;
+  }
+
+  async again() {
     this.ready = false;
-    if (this.closed) return;
+    if (!this.opened && !this.closed) this.problem = await whyRefused();
+    if (this.closed || this.refused()) return;
     this.hears.lost(this.problem);
     const wait = WAITS[Math.min(this.attempt, WAITS.length - 1)];
     this.attempt += 1;

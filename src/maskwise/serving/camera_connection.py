@@ -1,0 +1,144 @@
+"""WebSocket connections that take so many bytes and frames, and no more; uvicorn takes any."""
+
+from collections import deque
+from typing import Any, Final
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode
+
+from maskwise.serving.held import HELD, Share
+from maskwise.serving.problems import ProblemError
+
+STATE: Final = "camera"
+"""Name under which the application finds the connection in a socket's state."""
+_SLICE: Final = 4096
+"""Bytes that are parsed before the frames in them are counted: of empty ones, 2 ms of work."""
+_BURST: Final = 512.0
+"""Frames that may come at once, beyond those that are paid for by their bytes."""
+_PER_SECOND: Final = 256.0
+"""Frames more that may come in each second."""
+_PAYS_FOR_FRAME: Final = 1024
+"""Bytes that pay for a frame: large pictures may come in fragments."""
+_MOST_TEXT: Final = 16 * 1024
+"""Bytes of a text, and of what comes before the application has let the camera in."""
+_MOST_EARLY_FRAMES: Final = 16
+"""Frames that may come before the application has let the camera in."""
+_CLOSING: Final = 1.0
+"""Seconds in which a client may answer that its socket is closed."""
+
+
+class CameraConnection(WebSocketsSansIOProtocol):
+    """A WebSocket that is closed where it sends too much, too fast, or before it is let in.
+
+    All that it sent and the application has not finished with is counted among the bytes that the
+    process holds for its clients.
+    """
+
+    def __init__(self, *words: Any, **more: Any) -> None:
+        super().__init__(*words, **more)
+        self.close_timeout = _CLOSING
+        self._share: Share = self.app_state[HELD].share()
+        self.app_state = {**self.app_state, STATE: self}
+        self._let_in = False
+        self._allowance, self._counted_at = _BURST, self.loop.time()
+        self._early_frames = self._early_bytes = 0
+        self._partial = 0
+        """Bytes of a frame that has yet to come in whole."""
+        self._sizes: deque[int] = deque()
+        """Bytes of each message that waits for the application."""
+        self._in_work = 0
+        """Bytes of the message that the application has."""
+
+    def let_in(self) -> None:
+        """Take pictures from now on: the camera may be watched."""
+        self._let_in = True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of everything that was sent."""
+        self._share.hold(0)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what came, slice by slice, as far as it may come."""
+        for start in range(0, len(data), _SLICE):
+            if self.transport.is_closing():
+                return
+            self._take(data[start : start + _SLICE])
+
+    def send_receive_event_to_app(self) -> None:
+        """Hand a message on, if it is not too long for a text."""
+        size = sum(map(len, self.frames))
+        if self.curr_msg_data_type == "text" and size > _MOST_TEXT:
+            self._refuse(CloseCode.MESSAGE_TOO_BIG, f"a text of more than {_MOST_TEXT} bytes")
+            return
+        if not self.close_sent:
+            self._sizes.append(size)
+        super().send_receive_event_to_app()
+
+    async def receive(self) -> Any:
+        """Return the next message; the application has finished with the one before."""
+        self._in_work = 0
+        self._count_bytes()
+        event = await super().receive()
+        if event["type"] == "websocket.receive":
+            self._in_work = self._sizes.popleft()
+        return event
+
+    def _take(self, data: bytes) -> None:
+        self.conn.receive_data(data)
+        frames = len(self.conn.events)
+        self._partial = 0 if frames else self._partial + len(data)
+        if not self._may_send(frames, len(data)):
+            return
+        if self.conn.parser_exc is not None:
+            self.handle_parser_exception()
+        else:
+            self.handle_events()
+        try:
+            self._count_bytes()
+        except ProblemError as problem:
+            self._refuse(CloseCode.TRY_AGAIN_LATER, problem.document.detail)
+
+    def _may_send(self, frames: int, size: int) -> bool:
+        """Return whether so many frames and bytes may come now; refuse them if not."""
+        now = self.loop.time()
+        earned = (now - self._counted_at) * _PER_SECOND
+        self._counted_at = now
+        cost = frames - size / _PAYS_FOR_FRAME
+        self._allowance = min(self._allowance + earned, _BURST) - max(cost, 0)
+        if self._allowance < 0:
+            self._refuse(CloseCode.POLICY_VIOLATION, "too many frames")
+            return False
+        if self._let_in:
+            return True
+        self._early_frames += frames
+        # neither the request's head counts, nor what came in one piece with the first message
+        if self.handshake_initiated and not self.read_paused:
+            self._early_bytes += size
+        if self._early_frames > _MOST_EARLY_FRAMES or self._early_bytes > _MOST_TEXT:
+            self._refuse(CloseCode.POLICY_VIOLATION, "send the key first, then pictures")
+            return False
+        return True
+
+    def _count_bytes(self) -> None:
+        """Count what is held of this connection.
+
+        Raises:
+            ProblemError: There is no room for it.
+        """
+        fragments = sum(map(len, self.frames))
+        self._share.hold(self._partial + fragments + sum(self._sizes) + self._in_work)
+
+    def _refuse(self, code: CloseCode, reason: str) -> None:
+        """Say why, and close."""
+        self._share.hold(0)
+        if not self.handshake_complete:
+            self.transport.abort()
+            return
+        if not self.close_sent:
+            self.close_sent = True
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+            self.conn.fail(code, reason)
+            self.transport.write(b"".join(self.conn.data_to_send()))
+        self.stop_keepalive()
+        self.transport.close()

@@ -1,0 +1,69 @@
+"""The bytes of clients that a process holds in memory: so many in all, and no more."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from maskwise.serving.metrics import Metrics
+from maskwise.serving.problems import busy
+
+HELD: Final = "held"
+"""Name under which connections find it in the state of the application."""
+
+
+class Held:
+    """Counts the bytes of all requests and cameras, and refuses what is too much."""
+
+    def __init__(self, limit: int, metrics: Metrics) -> None:
+        self._limit = limit
+        self._metrics = metrics
+        self._bytes = 0
+
+    def share(self) -> "Share":
+        """Return what one client's bytes are counted by."""
+        return Share(self)
+
+    @contextmanager
+    def request(self) -> Iterator["Share"]:
+        """Give what a request's bytes are counted by; at the end they are let go."""
+        share = self.share()
+        try:
+            yield share
+        finally:
+            share.hold(0)
+
+    def change(self, more: int) -> None:
+        """Count more bytes, or (below 0) fewer.
+
+        Raises:
+            ProblemError: There is no room for them; try again later.
+        """
+        if more > 0 and self._bytes + more > self._limit:
+            self._metrics.refused()
+            raise busy(1, "too much is being sent")
+        self._bytes += more
+
+
+class Share:
+    """The bytes of one client."""
+
+    def __init__(self, held: Held) -> None:
+        self._held = held
+        self._bytes = 0
+
+    def hold(self, size: int) -> None:
+        """Count so many bytes of this client from now on.
+
+        Raises:
+            ProblemError: There is no room for them; try again later.
+        """
+        self._held.change(size - self._bytes)
+        self._bytes = size
+
+    def add(self, more: int) -> None:
+        """Count more bytes of this client.
+
+        Raises:
+            ProblemError: There is no room for them; try again later.
+        """
+        self.hold(self._bytes + more)
