@@ -1,14 +1,19 @@
 """The public twin of the competition's data, built small."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
-from benchmarks import competition_twin as twin
+from benchmarks.competition_twin import people as twin
+from benchmarks.competition_twin.__main__ import main
+from benchmarks.competition_twin.photos import window
 from benchmarks.twin_score import twin_scores
 
+from maskwise.data.layouts import PEOPLE_FILE
 from maskwise.data.options import ImportOptions
 from maskwise.data.sources import detect_layout, import_source
 from maskwise.errors import ManifestError
@@ -29,10 +34,26 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data
 
 
+def test_the_command_shares_its_work_out_to_processes(data: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.competition_twin",
+        data,
+        "--out",
+        tmp_path / "twin",
+    ]
+    words = ["--people", 20, "--workers", 1]
+    done = subprocess.run(list(map(str, [*command, *words])), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    numbers = json.loads((tmp_path / "twin" / "twin.json").read_text())
+    assert numbers["train"]["photos"] + numbers["eval"]["photos"] > 64  # fewer need no process
+
+
 @pytest.fixture(scope="module")
 def built(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("built") / "twin"
-    twin.main([str(data), "--out", str(out), "--people", "10", "--workers", "0"])
+    main([str(data), "--out", str(out), "--people", "10", "--workers", "0"])
     return out
 
 
@@ -81,7 +102,7 @@ def test_nobody_trains_and_evaluates(built: Path) -> None:
 
 def test_people_of_the_evaluation_are_known(data: Path, built: Path, tmp_path: Path) -> None:
     """So a model that was trained on some of them is scored on the others."""
-    origins = pl.read_csv(built / "eval" / twin.PEOPLE_FILE)
+    origins = pl.read_csv(built / "eval" / PEOPLE_FILE)
     truth = pl.read_csv(built / "eval" / "gt.csv")
     assert origins["ImageID"].to_list() == truth["ImageID"].to_list()
     assert origins["person"].n_unique() * 7 == len(origins)
@@ -126,7 +147,7 @@ def test_sets_without_a_group_are_refused(data: Path, capsys: pytest.CaptureFixt
     with pytest.raises(ManifestError, match="nobody is male old, nobody female old: the"):
         twin.choose_people(frame.filter(pl.col("age") < 60), 10, seed=0)
     with pytest.raises(SystemExit) as raised:
-        twin.main([str(data / "missing"), "--out", str(data / "out")])
+        main([str(data / "missing"), "--out", str(data / "out")])
     assert raised.value.code == 2
     assert "no folder or file" in capsys.readouterr().err
 
@@ -153,7 +174,7 @@ def test_proportions_hold_as_far_as_people_suffice() -> None:
 
 def test_the_window_is_three_to_four_and_inside_the_photo() -> None:
     for size, eyes in (((200, 226), (100, 90)), ((200, 226), (5, 5)), ((100, 300), (50, 280))):
-        left, top, right, bottom = twin.window(size, eyes)
+        left, top, right, bottom = window(size, eyes)
         assert 0 <= left < right <= size[0]
         assert 0 <= top < bottom <= size[1]
         assert (right - left) / (bottom - top) == pytest.approx(0.75, abs=0.01)
@@ -164,6 +185,6 @@ def test_a_stopped_run_goes_on(data: Path, built: Path) -> None:
     kept = next((built / "train" / "images").rglob("normal.jpg"))
     content, time = lost.read_bytes(), kept.stat().st_mtime_ns
     lost.unlink()
-    twin.main([str(data), "--out", str(built), "--people", "10", "--workers", "0"])
+    main([str(data), "--out", str(built), "--people", "10", "--workers", "0"])
     assert lost.read_bytes() == content
     assert kept.stat().st_mtime_ns == time

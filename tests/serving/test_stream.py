@@ -124,9 +124,7 @@ def test_who_shows_no_key_keeps_nobody_out(
     monkeypatch.setattr(streaming, "_ASKED", 3)
     client = serving(streams=1, keys=tmp_path / "keys.txt")
     with ExitStack() as silent:
-        sockets = [
-            silent.enter_context(client.websocket_connect("/v1/stream")) for _ in range(9)
-        ]
+        sockets = [silent.enter_context(client.websocket_connect("/v1/stream")) for _ in range(9)]
         for socket in sockets[:6]:  # the first had to go
             assert socket.receive_json()["problem"]["detail"] == "no key came in time"
         with client.websocket_connect("/v1/stream") as camera:

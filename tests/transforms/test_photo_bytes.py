@@ -1,6 +1,12 @@
 """Photo files that lack or carry what no pixel depends on, and files that are really cut short."""
 
 import io
+import struct
+import time
+import tracemalloc
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from benchmarks.soak.bombs import MOST_BYTES, bombs
 from maskwise.errors import PhotoError
-from maskwise.transforms.decode import decode_photo
-from maskwise.transforms.photo_bytes import MOST_CHUNKS, PNG, without_needless_chunks
+from maskwise.transforms.decode import USUAL_FORMATS, decode_photo
+from maskwise.transforms.photo_bytes import bare_photo
+from maskwise.transforms.png_bytes import MOST_CHUNKS, PNG
 
 RANDOM = np.random.default_rng(0)
 PHOTO = Image.fromarray(RANDOM.integers(0, 256, (30, 24, 3), dtype=np.uint8)).resize((72, 90))
@@ -52,7 +60,7 @@ def text_chunks(**options: Any) -> PngImagePlugin.PngInfo:
     ],
 )
 def test_large_texts_and_profiles_of_a_png_are_left_out(content: bytes) -> None:
-    assert len(without_needless_chunks(content)) < len(content)
+    assert len(bare_photo(content)) < len(content)
     assert decode_photo(content).size == PHOTO.size
 
 
@@ -103,7 +111,86 @@ def test_texts_that_turn_a_photo_are_kept() -> None:
         info.add_itxt("XML:com.adobe.xmp", xmp, zip=packed)
         content = saved("PNG", pnginfo=info)
         assert decode_photo(content).size == decode_photo(Image.open(io.BytesIO(content))).size
-        assert without_needless_chunks(content) == content
+        assert b"xmpmeta" in bare_photo(content) or packed
     large = PngImagePlugin.PngInfo()
     large.add_itxt("XML:com.adobe.xmp", LARGE, zip=True)
     assert decode_photo(saved("PNG", pnginfo=large)).size == PHOTO.size
+
+
+def test_what_follows_a_jpeg_is_no_scan_of_it() -> None:
+    """Phones append films of some megabytes, in which any bytes stand."""
+    whole = saved("JPEG", progressive=True)
+    film = np.random.default_rng(0).integers(0, 256, 9_000_000, np.uint8).tobytes()
+    assert film.count(b"\xff\xda") > 100
+    assert decode_photo(whole + film).tobytes() == decode_photo(whole).tobytes()
+
+
+def test_segments_that_turn_a_jpeg_or_say_its_colours_stay() -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    options = {"exif": exif, "comment": b"x" * 60_000, "icc_profile": bytes(200_000)}
+    large = saved("JPEG", **options)
+    assert len(large) > 260_000 > 20_000 > len(bare_photo(large))
+    assert decode_photo(large).size == PHOTO.size[::-1]
+    assert decode_photo(large).tobytes() == decode_photo(saved("JPEG", exif=exif)).tobytes()
+    for mode in ("CMYK", "L"):
+        photo = saved("JPEG", PHOTO.convert(mode))
+        opened = Image.open(io.BytesIO(photo)).convert("RGB")
+        assert decode_photo(photo).tobytes() == opened.tobytes()
+    filled = large[:2] + b"\xff" * 9 + b"\xff\0" * 9 + large[2:]
+    assert decode_photo(filled).tobytes() == decode_photo(large).tobytes()
+    with pytest.raises(PhotoError, match="bytes between its segments"):
+        decode_photo(large[:2] + b"x" + large[2:])
+
+
+def test_of_a_gif_the_first_picture_is_decoded() -> None:
+    clear = PHOTO.quantize(16)
+    clear.info["transparency"] = 3
+    others = [PHOTO.rotate(90 * turn).quantize(16) for turn in range(1, 4)]
+    first = decode_photo(saved("GIF", clear))
+    options = {"save_all": True, "append_images": others, "comment": b"x" * 1000}
+    film = saved("GIF", clear, **options)
+    assert decode_photo(film).tobytes() == first.tobytes()
+    assert len(bare_photo(film)) < len(film) / 2
+    with pytest.raises(PhotoError):
+        decode_photo(saved("GIF", clear)[:-300])
+
+
+def test_pixels_of_a_png_in_many_chunks_are_joined() -> None:
+    whole = saved("PNG")
+    place = whole.index(b"IDAT")
+    size = int.from_bytes(whole[place - 4 : place], "big")
+    pixels = whole[place + 4 : place + 4 + size]
+    small = b"".join(
+        chunk(b"IDAT", pixels[start : start + 7]) for start in range(0, len(pixels), 7)
+    )
+    many = whole[: place - 4] + small + whole[place + 8 + size :]
+    assert bare_photo(many) == bare_photo(whole)
+    assert decode_photo(many).tobytes() == PHOTO.tobytes()
+    for cut in (200, 2000):
+        with pytest.raises(PhotoError, match="cut short"):
+            decode_photo(many[:-cut])
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    check = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+
+@pytest.mark.parametrize(("name", "make"), list(bombs()))
+def test_no_file_that_is_small_in_pixels_takes_long(name: str, make: Callable[[], bytes]) -> None:
+    """Processor time, which others on the machine do not change much; the worst took nine seconds.
+
+    Memory is that of the interpreter alone; what decoders take beside it is seen by `make soak`.
+    """
+    bomb = make()
+    assert len(bomb) <= MOST_BYTES + 100_000
+    tracemalloc.start()
+    began = time.thread_time()
+    with suppress(PhotoError):
+        assert max(decode_photo(bomb, 25_000_000, USUAL_FORMATS).size) <= 5000
+    seconds = time.thread_time() - began
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert seconds < 4, name
+    assert peak < 3 * MOST_BYTES, name

@@ -24,7 +24,7 @@ from maskwise.prediction.result import Prediction
 from maskwise.serving.metrics import Metrics
 from maskwise.serving.problems import ProblemError, busy
 from maskwise.serving.settings import ServeSettings
-from maskwise.transforms.decode import decode_photo
+from maskwise.transforms.decode import USUAL_FORMATS, decode_photo
 
 _SMOOTHING: Final = 0.1
 """Weight of the newest photo in the mean time of one."""
@@ -197,7 +197,7 @@ class Answerer:
             del self._running[job]
 
     def _framed_photo(self, job: _Job) -> _Framed:
-        image = decode_photo(job.photo, int(self._settings.megapixels * 1e6))
+        image = decode_photo(job.photo, int(self._settings.megapixels * 1e6), USUAL_FORMATS)
         if job.given_up:
             raise TimeoutError
         if job.whole:

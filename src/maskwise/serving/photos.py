@@ -31,9 +31,7 @@ class SentPhoto:
     content: bytes
 
 
-async def sent_photos(
-    request: Request, settings: ServeSettings, share: Share
-) -> list[SentPhoto]:
+async def sent_photos(request: Request, settings: ServeSettings, share: Share) -> list[SentPhoto]:
     """Return the photos of a request; its bytes are counted in `share` as they come.
 
     Raises:

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Final
@@ -11,20 +12,18 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from maskwise.errors import PhotoError
-from maskwise.transforms.photo_bytes import JPEG, PNG, ended_jpegs, without_needless_chunks
+from maskwise.transforms.jpeg_bytes import ended_jpegs
+from maskwise.transforms.photo_bytes import bare_photo
 
 MAX_PIXELS: Final = 100_000_000
 MAX_BYTES: Final = 500_000_000
 """Of a file: more than the pixels of any photo that is taken need."""
 MIN_SIDE: Final = 16
 MAX_ASPECT: Final = 20
-_FORMATS: Final = (
-    "JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF", "TGA", "ICO",
-)  # fmt: skip
+USUAL_FORMATS: Final = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP")
+"""What cameras, phones and browsers save."""
+FORMATS: Final = (*USUAL_FORMATS, "DIB", "TIFF", "PPM", "JPEG2000", "TGA", "ICO")
 """What photos are saved as. Others that Pillow opens run programs (EPS) or fetch (stubs)."""
-_MOST_SCANS: Final = 100
-"""Scans of a JPEG file, of which ten are usual: each costs a pass over the whole photo."""
-_START_OF_SCAN: Final = b"\xff\xda"
 _STRIP: Final = 256
 """Rows of grey with more than 8 bits that are scaled at a time."""
 _TURNS: Final = {
@@ -41,14 +40,17 @@ PHOTO_TYPES: Final = (str, PathLike, bytes, bytearray, memoryview, Image.Image, 
 PhotoLike = str | PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[np.generic]
 
 
-def decode_photo(photo: PhotoLike, most_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode_photo(
+    photo: PhotoLike, most_pixels: int = MAX_PIXELS, formats: Sequence[str] = FORMATS
+) -> Image.Image:
     """Return a photo as an upright RGB image.
 
     Takes a path, the bytes of a file (JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, JPEG 2000, AVIF, TGA
     or ICO), a Pillow image or an array (H, W), (H, W, 1|3|4) of uint8,
     uint16, or float in 0..1. The EXIF orientation is applied, transparency is laid over white,
     16-bit grey is scaled down, and of an animation the first frame is taken. A photo of more than
-    `most_pixels` is refused before it is decoded.
+    `most_pixels` is refused before it is decoded. `formats` are those that files may have, as
+    Pillow calls them.
 
     Raises:
         PhotoError: missing, empty, no image, cut short, too large, too small, too narrow, or none
@@ -66,7 +68,7 @@ def decode_photo(photo: PhotoLike, most_pixels: int = MAX_PIXELS) -> Image.Image
     name = photo_name(photo)
     content = _content(photo, name)
     try:
-        return _decoded(content, name, most_pixels)
+        return _decoded(content, name, most_pixels, formats)
     except PhotoError:
         whole = _without_last_marker(content, name, most_pixels)
         if whole is None:
@@ -74,15 +76,15 @@ def decode_photo(photo: PhotoLike, most_pixels: int = MAX_PIXELS) -> Image.Image
         return whole
 
 
-def _decoded(content: bytes, name: str, most_pixels: int) -> Image.Image:
-    with _open(content, name) as image:
+def _decoded(content: bytes, name: str, most_pixels: int, formats: Sequence[str]) -> Image.Image:
+    with _open(content, name, formats) as image:
         return _upright_rgb(image, name, most_pixels)
 
 
 def _without_last_marker(content: bytes, name: str, most_pixels: int) -> Image.Image | None:
     """Return the photo of a JPEG file that lacks its last marker only, or None."""
     try:
-        photos = [_decoded(ended, name, most_pixels) for ended in ended_jpegs(content)]
+        photos = [_decoded(ended, name, most_pixels, ("JPEG",)) for ended in ended_jpegs(content)]
     except PhotoError:
         return None
     whole = len(photos) > 1 and photos[0].tobytes() == photos[1].tobytes()
@@ -111,18 +113,16 @@ def _content(photo: str | PathLike[str] | bytes | bytearray | memoryview, name: 
     return content
 
 
-def _open(content: bytes, name: str) -> ImageFile.ImageFile:
-    if content.startswith(JPEG) and content.count(_START_OF_SCAN) > _MOST_SCANS:
-        raise PhotoError(f"{name}: a JPEG file of more than {_MOST_SCANS} scans")
+def _open(content: bytes, name: str, formats: Sequence[str]) -> ImageFile.ImageFile:
     try:
-        if content.startswith(PNG):
-            content = without_needless_chunks(content)
+        content = bare_photo(content)
         with warnings.catch_warnings():
             # odd metadata is common and harmless, and a bomb is refused below by our own limit
             warnings.simplefilter("ignore")
-            return Image.open(io.BytesIO(content), formats=_FORMATS)
+            return Image.open(io.BytesIO(content), formats=formats)
     except UnidentifiedImageError as error:
-        raise PhotoError(f"{name}: not an image that can be read") from error
+        few = "" if formats == FORMATS else f" here ({', '.join(formats)})"
+        raise PhotoError(f"{name}: not an image that can be read{few}") from error
     except Image.DecompressionBombError as error:
         raise PhotoError(f"{name}: more than {MAX_PIXELS:,} pixels") from error
     except Exception as error:  # each format's decoder raises kinds of its own
