@@ -1,4 +1,4 @@
-"""Photo files of at most 20 MB that are small in pixels and large in work, or the other way round."""
+"""Photo files of up to 20 MB with few pixels and much work for a decoder, or with far too many."""
 
 import io
 import struct

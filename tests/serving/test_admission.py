@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from commands import wait_for
 from maskwise.data.framing import Framer
-from maskwise.serving import answering
+from maskwise.serving import answering, held
 from maskwise.serving.held import Held
 from maskwise.serving.metrics import Metrics
 from maskwise.serving.problems import ProblemError
@@ -21,7 +21,7 @@ from service import JPEG, Serving, crowd, denied, problem
 def test_a_full_queue_refuses_and_says_when_to_come_again(
     serving: Serving, face: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = serving(queue=2, photos=2, threads=1)
+    client = serving(queue=2, photos=2, threads=1, max_wait=10)
     go = threading.Event()
     decode = answering.decode_photo
     monkeypatch.setattr(answering, "decode_photo", lambda *words: (go.wait(30), decode(*words))[1])
@@ -94,6 +94,7 @@ def test_a_photo_that_takes_for_ever_is_told_to_others(
 ) -> None:
     client = serving(seconds=0.4, threads=1)
     go, decode = threading.Event(), answering.decode_photo
+    monkeypatch.setattr(held, "_REFUSAL", 0.0)
     with monkeypatch.context() as patch:
         patch.setattr(answering, "decode_photo", lambda *words: (go.wait(30), decode(*words))[1])
         problem(client.post("/v1/predict", content=face, headers=JPEG), 503)
@@ -104,6 +105,35 @@ def test_a_photo_that_takes_for_ever_is_told_to_others(
         go.set()
     wait_for(lambda: client.get("/health/ready").status_code == 200)
     assert client.post("/v1/predict", content=face, headers=JPEG).status_code == 200
+
+
+def test_what_would_begin_late_is_refused_within_a_second(
+    serving: Serving, face: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serving(threads=1, max_wait=0.6)
+    decode = answering.decode_photo
+    monkeypatch.setattr(
+        answering, "decode_photo", lambda *words: (time.sleep(1.5), decode(*words))[1]
+    )
+
+    def ask(_: int) -> tuple[int, float]:
+        began = time.monotonic()
+        answer = client.post("/v1/predict", content=face, headers=JPEG)
+        if answer.status_code == 503:
+            assert int(answer.headers["retry-after"]) >= 1
+        return answer.status_code, time.monotonic() - began
+
+    with ThreadPoolExecutor(6) as pool:
+        found = sorted(pool.map(ask, range(6)))
+        assert [code for code, _ in found] == [200] + [503] * 5
+        assert max(seconds for code, seconds in found if code == 503) < 1.3
+        answerer = client.app.state.answerer  # type: ignore[attr-defined]
+        assert answerer._waiting == 0
+        answerer._framing_seconds = 1.0  # now it is known how slow photos are: nobody is taken in
+        answerer._waiting = 1
+        problem(client.get("/health/ready"), 503)
+        code, seconds = ask(0)
+        assert (code, round(seconds, 1)) == (503, 0.8)
 
 
 def test_no_more_faces_than_are_set_are_answered_at_once(
@@ -124,15 +154,15 @@ def test_requests_that_are_held_are_limited(serving: Serving, face: bytes) -> No
     client = serving(megabytes=1, held_megabytes=1)
     answer = client.post("/v1/predict", content=face + bytes(900_000), headers=JPEG)
     assert answer.status_code == 200
-    held = Held(1000, Metrics())
-    with held.request() as first, held.request() as second:
+    room = Held(1000, Metrics())
+    with room.request() as first, room.request() as second:
         first.add(600)
         with pytest.raises(ProblemError, match="too much is being sent"):
             second.add(600)
         second.add(300)
         first.hold(100)
         second.add(600)
-    with held.request() as third:
+    with room.request() as third:
         third.add(1000)
     with pytest.raises(ValidationError, match="no request of so many fits"):
         ServeSettings(megabytes=20, held_megabytes=10)

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from benchmarks.soak.bombs import MOST_BYTES, bombs
 from PIL import Image, PngImagePlugin
 
-from benchmarks.soak.bombs import MOST_BYTES, bombs
 from maskwise.errors import PhotoError
 from maskwise.transforms.decode import USUAL_FORMATS, decode_photo
 from maskwise.transforms.photo_bytes import bare_photo

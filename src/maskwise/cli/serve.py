@@ -23,12 +23,15 @@ def serve(
     workers: Annotated[int, _option("WORKERS", "Processes, each with a model and queue.")] = 1,
     threads: Annotated[int, _option("THREADS", "Of each process; 0: its share of cores.")] = 0,
     batch: Annotated[int, _option("BATCH", "Faces answered at once, at most.")] = 16,
-    queue: Annotated[int, _option("QUEUE", "Photos that may wait; more get 503.")] = 128,
+    queue: Annotated[int, _option("QUEUE", "Photos that may wait; more get 503.")] = 512,
+    max_wait: Annotated[
+        float, _option("MAX_WAIT", "Seconds until work on a request begins; else it gets 503.")
+    ] = 0.8,
     photos: Annotated[int, _option("PHOTOS", "Photos of one request, at most.")] = 16,
     faces: Annotated[int, _option("FACES", "Faces of one photo, at most.")] = 50,
     megabytes: Annotated[float, _option("MEGABYTES", "Of one request, at most.")] = 20.0,
     held_megabytes: Annotated[
-        float, _option("HELD_MEGABYTES", "Of all requests that are held at a time, in a process.")
+        float, _option("HELD_MEGABYTES", "Of all that clients sent, in a process.")
     ] = 200.0,
     megapixels: Annotated[float, _option("MEGAPIXELS", "Of one photo, at most.")] = 25.0,
     seconds: Annotated[float, _option("SECONDS", "To send a request, and to answer it.")] = 10.0,

@@ -8,9 +8,10 @@ import asyncio
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from queue import SimpleQueue
+from queue import Queue
 from threading import Lock, Thread
 from typing import Final, Self
 
@@ -24,10 +25,14 @@ from maskwise.prediction.result import Prediction
 from maskwise.serving.metrics import Metrics
 from maskwise.serving.problems import ProblemError, busy
 from maskwise.serving.settings import ServeSettings
-from maskwise.transforms.decode import USUAL_FORMATS, decode_photo
+from maskwise.transforms.decode import USUAL_FORMATS, decode_photo, photo_size
 
-_SMOOTHING: Final = 0.1
+_SMOOTHING: Final = 0.05
 """Weight of the newest photo in the mean time of one."""
+_READY: Final = 2
+"""Batches of framed photos that may wait to be answered; then framing waits, too."""
+_LARGE: Final = 8_000_000
+"""Pixels of a photo of which only one is worked on at a time: it takes some hundred megabytes."""
 _STUCK: Final = 2
 """Times `seconds` after which a thread that decodes one photo counts as lost to others."""
 
@@ -49,6 +54,8 @@ class _Job:
     whole: bool
     """Whether the photo is a cut out face."""
     answer: "Future[Answered]" = field(default_factory=Future)
+    begun: bool = False
+    """Whether work on it has begun."""
     given_up: bool = False
     """Whether whoever asked has gone: what is left of the work is not done."""
 
@@ -105,9 +112,10 @@ class Answerer:
         self._waiting = 0
         self._running: dict[_Job, float] = {}
         """Photos that are being framed, and since when."""
-        self._seconds = 0.02
+        self._framing_seconds = self._answering_seconds = 0.01
+        self._large = Lock()
         self._framing = ThreadPoolExecutor(threads, "framing")
-        self._framed: SimpleQueue[_Framed | None] = SimpleQueue()
+        self._framed: Queue[_Framed | None] = Queue(_READY * settings.batch)
         self._answering = Thread(target=self._answer_batches, name="answering", daemon=True)
         self._answering.start()
 
@@ -133,25 +141,45 @@ class Answerer:
         """
         self.admit(len(photos))
         jobs = [_Job(photo, whole) for photo in photos]
-        started = time.perf_counter()
         for job in jobs:
             self._take_place(1)
             job.answer.add_done_callback(lambda _: self._take_place(-1))
             self._framing.submit(self._frame, job)
-        try:
-            async with asyncio.timeout(self._settings.seconds):
-                found = await asyncio.gather(*map(_answer_of, jobs))
-        except TimeoutError as error:
-            raise busy(self._settings.seconds) from error
-        finally:
-            for job in jobs:
-                job.given_up = True
-        taken = (time.perf_counter() - started) / max(self._waiting + len(jobs), 1)
-        self._seconds += _SMOOTHING * (taken - self._seconds)
+        found = await self._answers_of(jobs)
         for one in found:
             if isinstance(one, Answered):
                 self._metrics.found(one.faces)
         return found
+
+    async def _answers_of(self, jobs: Sequence[_Job]) -> list[Answered | PhotoError]:
+        """Wait for jobs as long as is set, and not so long where none has begun.
+
+        Raises:
+            ProblemError: They took too long; try again later.
+        """
+        loop = asyncio.get_running_loop()
+        late = asyncio.timeout(self._settings.seconds)
+
+        def check() -> None:
+            if not jobs[0].begun:
+                self._metrics.refused()
+                late.reschedule(loop.time())
+
+        checking = loop.call_later(self._settings.max_wait, check)
+        try:
+            async with late:
+                return await asyncio.gather(*map(_answer_of, jobs))
+        except TimeoutError as error:
+            raise busy(self._expected_wait()) from error
+        finally:
+            checking.cancel()
+            for job in jobs:
+                job.given_up = True
+
+    def _expected_wait(self) -> float:
+        """Return the seconds after which work on another photo would begin."""
+        framing = self._framing_seconds / self._settings.process_threads
+        return self._waiting * max(framing, self._answering_seconds)
 
     def admit(self, photos: int = 1) -> None:
         """Check that there is room for so many photos of a request, and count it if not.
@@ -166,13 +194,14 @@ class Answerer:
             raise
 
     def check_room(self, photos: int = 1) -> None:
-        """Check that so many photos may wait, and that there is a thread that could take them.
+        """Check that so many photos may wait, not for too long, and that threads take them.
 
         Raises:
             ProblemError: they may not; try again later.
         """
-        if self._waiting + photos > self._settings.queue:
-            raise busy(self._waiting * self._seconds)
+        expected = self._expected_wait()
+        if self._waiting + photos > self._settings.queue or expected > self._settings.max_wait:
+            raise busy(expected)
         late = time.monotonic() - _STUCK * self._settings.seconds
         stuck = sum(began < late for began in list(self._running.values()))
         if stuck >= self._settings.process_threads:
@@ -186,9 +215,11 @@ class Answerer:
     def _frame(self, job: _Job) -> None:
         if not job.answer.set_running_or_notify_cancel():
             return  # whoever asked has gone, or has waited too long
-        self._running[job] = time.monotonic()
+        began = self._running[job] = time.monotonic()
+        job.begun = True
         try:
             framed = self._framed_photo(job)
+            self._framing_seconds = _smoothed(self._framing_seconds, time.monotonic() - began)
         except Exception as error:  # noqa: BLE001 # it belongs to whoever asked, not here
             job.answer.set_exception(error)
         else:
@@ -197,7 +228,12 @@ class Answerer:
             del self._running[job]
 
     def _framed_photo(self, job: _Job) -> _Framed:
-        image = decode_photo(job.photo, int(self._settings.megapixels * 1e6), USUAL_FORMATS)
+        most = int(self._settings.megapixels * 1e6)
+        width, height = photo_size(job.photo, most, USUAL_FORMATS)
+        with self._large if width * height > _LARGE else nullcontext():
+            return self._framed_image(job, decode_photo(job.photo, most, USUAL_FORMATS))
+
+    def _framed_image(self, job: _Job, image: Image.Image) -> _Framed:
         if job.given_up:
             raise TimeoutError
         if job.whole:
@@ -222,6 +258,7 @@ class Answerer:
                 framed.job.answer.set_exception(TimeoutError())
         batch = [framed for framed in batch if not framed.job.answer.done()]
         frames = [frames for framed in batch for frames in framed.frames]
+        began = time.monotonic()
         try:
             answers = iter(self._answers(frames))
             for framed in batch:
@@ -231,6 +268,9 @@ class Answerer:
             for framed in batch:
                 if not framed.job.answer.done():
                     framed.job.answer.set_exception(error)
+        for _ in batch:
+            taken = (time.monotonic() - began) / len(batch)
+            self._answering_seconds = _smoothed(self._answering_seconds, taken)
 
     def _answers(self, frames: list[list[Framed]]) -> list[Prediction]:
         """Return the answers for faces, no more at once than is set: a photo may hold many."""
@@ -244,6 +284,10 @@ class Answerer:
     @staticmethod
     def _faces(batch: list[_Framed]) -> int:
         return sum(len(framed.frames) for framed in batch)
+
+
+def _smoothed(mean: float, newest: float) -> float:
+    return mean + _SMOOTHING * (newest - mean)
 
 
 async def _answer_of(job: _Job) -> Answered | PhotoError:

@@ -14,12 +14,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from maskwise.errors import PhotoError
 from maskwise.serving.access import KEY_HEADER, allowed_tasks, key_check
 from maskwise.serving.answering import Answerer, check_finds_faces
+from maskwise.serving.held import HELD, Held
 from maskwise.serving.keys import Keys
 from maskwise.serving.metrics import Metrics
 from maskwise.serving.page import add_page
-from maskwise.serving.held import HELD, Held
 from maskwise.serving.photos import FORM, SentPhoto, sent_photos
-from maskwise.serving.problems import ProblemError, Unforeseen, tell_problems, told, unnamed
+from maskwise.serving.problems import (
+    ProblemError,
+    Unforeseen,
+    tell_problems,
+    told,
+    unnamed,
+)
 from maskwise.serving.requests import HeadAsGet, KnownHosts, known_hosts
 from maskwise.serving.schemas import Answers, Info, PhotoAnswer, Task
 from maskwise.serving.settings import ServeSettings
@@ -149,12 +155,13 @@ def _add_answers(app: FastAPI, settings: ServeSettings, held: Held, keys: Keys |
     async def answers(request: Request, tasks: Sequence[str], whole: bool) -> Response:
         wanted = allowed_tasks(settings, tasks)
         answerer: Answerer = app.state.answerer
-        answerer.admit()  # before the body is read
         if not whole:
             check_finds_faces(answerer)
-        with held.request() as share:
-            photos = await sent_photos(request, settings, share)
-            answered = await _answered(answerer, photos, wanted, whole)
+        async with held.refused_slowly(request):
+            answerer.admit()  # before the body is read
+            with held.request() as share:
+                photos = await sent_photos(request, settings, share)
+                answered = await _answered(answerer, photos, wanted, whole)
         content = answered.model_dump_json(exclude_none=True)
         return Response(content, media_type="application/json")
 

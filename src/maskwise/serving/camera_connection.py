@@ -4,7 +4,7 @@ from collections import deque
 from typing import Any, Final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import CloseCode
+from websockets.frames import CloseCode, Frame
 
 from maskwise.serving.held import HELD, Share
 from maskwise.serving.problems import ProblemError
@@ -44,6 +44,8 @@ class CameraConnection(WebSocketsSansIOProtocol):
         self._early_frames = self._early_bytes = 0
         self._partial = 0
         """Bytes of a frame that has yet to come in whole."""
+        self._fragments = 0
+        """Bytes of the fragments of a message that has yet to come in whole."""
         self._sizes: deque[int] = deque()
         """Bytes of each message that waits for the application."""
         self._in_work = 0
@@ -65,9 +67,24 @@ class CameraConnection(WebSocketsSansIOProtocol):
                 return
             self._take(data[start : start + _SLICE])
 
+    def handle_text(self, event: Frame) -> None:
+        """Begin a message."""
+        self._fragments = len(event.data)
+        super().handle_text(event)
+
+    def handle_bytes(self, event: Frame) -> None:
+        """Begin a message."""
+        self._fragments = len(event.data)
+        super().handle_bytes(event)
+
+    def handle_cont(self, event: Frame) -> None:
+        """Go on with a message."""
+        self._fragments += len(event.data)
+        super().handle_cont(event)
+
     def send_receive_event_to_app(self) -> None:
         """Hand a message on, if it is not too long for a text."""
-        size = sum(map(len, self.frames))
+        size, self._fragments = self._fragments, 0
         if self.curr_msg_data_type == "text" and size > _MOST_TEXT:
             self._refuse(CloseCode.MESSAGE_TOO_BIG, f"a text of more than {_MOST_TEXT} bytes")
             return
@@ -126,8 +143,7 @@ class CameraConnection(WebSocketsSansIOProtocol):
         Raises:
             ProblemError: There is no room for it.
         """
-        fragments = sum(map(len, self.frames))
-        self._share.hold(self._partial + fragments + sum(self._sizes) + self._in_work)
+        self._share.hold(self._partial + self._fragments + sum(self._sizes) + self._in_work)
 
     def _refuse(self, code: CloseCode, reason: str) -> None:
         """Say why, and close."""

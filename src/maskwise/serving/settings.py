@@ -30,16 +30,18 @@ class ServeSettings(Section):
     """Threads of a process that decode and compute; 0: its share of the cores."""
     batch: Annotated[int, Field(ge=1, le=1024)] = 16
     """Faces that are answered at once, at most."""
-    queue: Annotated[int, Field(ge=1, le=100_000)] = 128
+    queue: Annotated[int, Field(ge=1, le=100_000)] = 512
     """Photos that may wait in a process; more are refused with 503."""
+    max_wait: Annotated[float, Field(gt=0, le=600)] = 0.8
+    """Seconds in which work on a request must begin; one that waits longer is refused with 503."""
     photos: Annotated[int, Field(ge=1, le=1000)] = 16
     """Photos of one request."""
     faces: Annotated[int, Field(ge=1, le=1000)] = 50
     """Faces of one photo that are answered: the largest."""
     megabytes: Annotated[float, Field(gt=0, le=1000)] = 20.0
     """Size of a request."""
-    held_megabytes: Annotated[float, Field(gt=0, le=100_000)] = 200.0
-    """Size of all requests that a process holds at a time; more are refused with 503."""
+    held_megabytes: Annotated[float, Field(gt=0, le=100_000)] = 100.0
+    """Size of all that clients sent and a process holds at a time; more is refused with 503."""
     megapixels: Annotated[float, Field(gt=0, le=100)] = 25.0
     """Size of a photo."""
     seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
@@ -69,7 +71,6 @@ class ServeSettings(Section):
             yield "origins: * lets every page of the world call this; name them, or set keys"
         if self.photos > self.queue:
             yield f"photos {self.photos}: a request of so many never fits a queue of {self.queue}"
-
         if self.megabytes > self.held_megabytes:
             yield (
                 f"megabytes {self.megabytes:g}: no request of so many fits held_megabytes "

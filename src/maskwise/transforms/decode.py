@@ -2,7 +2,6 @@
 
 import io
 import warnings
-from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Final
@@ -41,7 +40,7 @@ PhotoLike = str | PathLike[str] | bytes | bytearray | memoryview | Image.Image |
 
 
 def decode_photo(
-    photo: PhotoLike, most_pixels: int = MAX_PIXELS, formats: Sequence[str] = FORMATS
+    photo: PhotoLike, most_pixels: int = MAX_PIXELS, formats: tuple[str, ...] = FORMATS
 ) -> Image.Image:
     """Return a photo as an upright RGB image.
 
@@ -76,7 +75,21 @@ def decode_photo(
         return whole
 
 
-def _decoded(content: bytes, name: str, most_pixels: int, formats: Sequence[str]) -> Image.Image:
+def photo_size(
+    content: bytes, most_pixels: int = MAX_PIXELS, formats: tuple[str, ...] = FORMATS
+) -> tuple[int, int]:
+    """Return the width and height that a photo file states, which is not decoded for it.
+
+    Raises:
+        PhotoError: Empty, no image, too large, too small, too narrow, or none of the formats.
+    """
+    name = photo_name(content)
+    with _open(_content(content, name), name, formats) as image:
+        _check_size(image.size, name, most_pixels)
+        return image.size
+
+
+def _decoded(content: bytes, name: str, most_pixels: int, formats: tuple[str, ...]) -> Image.Image:
     with _open(content, name, formats) as image:
         return _upright_rgb(image, name, most_pixels)
 
@@ -113,7 +126,7 @@ def _content(photo: str | PathLike[str] | bytes | bytearray | memoryview, name: 
     return content
 
 
-def _open(content: bytes, name: str, formats: Sequence[str]) -> ImageFile.ImageFile:
+def _open(content: bytes, name: str, formats: tuple[str, ...]) -> ImageFile.ImageFile:
     try:
         content = bare_photo(content)
         with warnings.catch_warnings():
