@@ -133,7 +133,7 @@ def test_what_would_begin_late_is_refused_within_a_second(
         answerer._waiting = 1
         problem(client.get("/health/ready"), 503)
         code, seconds = ask(0)
-        assert (code, round(seconds, 1)) == (503, 0.8)
+        assert (code, round(seconds, 1)) == (503, 0.7)
 
 
 def test_no_more_faces_than_are_set_are_answered_at_once(

@@ -26,7 +26,7 @@ def serve(
     queue: Annotated[int, _option("QUEUE", "Photos that may wait; more get 503.")] = 512,
     max_wait: Annotated[
         float, _option("MAX_WAIT", "Seconds until work on a request begins; else it gets 503.")
-    ] = 0.8,
+    ] = 0.7,
     photos: Annotated[int, _option("PHOTOS", "Photos of one request, at most.")] = 16,
     faces: Annotated[int, _option("FACES", "Faces of one photo, at most.")] = 50,
     megabytes: Annotated[float, _option("MEGABYTES", "Of one request, at most.")] = 20.0,

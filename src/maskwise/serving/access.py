@@ -38,12 +38,16 @@ def shown_key(headers: Headers) -> str | None:
     return headers.get(KEY_HEADER) or (bearer if scheme.lower() == "bearer" else None)
 
 
+async def _anybody() -> None:
+    """Let everybody in; a function that is not async would run in a thread."""
+
+
 def key_check(keys: Keys | None) -> Any:
     """Return what a route depends on that lets callers with a key in."""
     if keys is None:
-        return Depends(lambda: None)
+        return Depends(_anybody)
 
-    def check(
+    async def check(
         header: Annotated[str | None, Depends(_HEADER)],
         bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
     ) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import PlainTextResponse
+from starlette.datastructures import Headers, State
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from maskwise.errors import PhotoError
@@ -62,6 +63,9 @@ _PROBLEMS: Final = told(
     HTTPStatus.UNPROCESSABLE_ENTITY,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
+_PHOTOS: Final = ("/v1/predict", "/v1/classify")
+_REFUSED: Final = "maskwise.refused"
+"""Where a scope names the route of a request that was refused before it."""
 Tasks = Annotated[list[Task], Query(description="What to answer; all where none is named.")]
 
 
@@ -88,6 +92,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
         docs_url=None,  # these pages would load scripts from elsewhere
         redoc_url=None,
     )
+    app.add_middleware(_Admission, state=app.state, held=held)
     app.add_middleware(Unforeseen)
     app.add_middleware(_Measured, metrics=metrics)
     if settings.origins:
@@ -157,11 +162,9 @@ def _add_answers(app: FastAPI, settings: ServeSettings, held: Held, keys: Keys |
         answerer: Answerer = app.state.answerer
         if not whole:
             check_finds_faces(answerer)
-        async with held.refused_slowly(request):
-            answerer.admit()  # before the body is read
-            with held.request() as share:
-                photos = await sent_photos(request, settings, share)
-                answered = await _answered(answerer, photos, wanted, whole)
+        with held.request() as share:
+            photos = await sent_photos(request, settings, share)
+            answered = await _answered(answerer, photos, wanted, whole)
         content = answered.model_dump_json(exclude_none=True)
         return Response(content, media_type="application/json")
 
@@ -172,11 +175,11 @@ def _add_answers(app: FastAPI, settings: ServeSettings, held: Held, keys: Keys |
         "dependencies": [key_check(keys)],
     }
 
-    @app.post("/v1/predict", summary="Find the faces in photos and answer each.", **shared)
+    @app.post(_PHOTOS[0], summary="Find the faces in photos and answer each.", **shared)
     async def predict(request: Request, tasks: Tasks = []) -> Response:  # noqa: B006
         return await answers(request, tasks, whole=False)
 
-    @app.post("/v1/classify", summary="Answer photos that are cut out faces.", **shared)
+    @app.post(_PHOTOS[1], summary="Answer photos that are cut out faces.", **shared)
     async def classify(request: Request, tasks: Tasks = []) -> Response:  # noqa: B006
         return await answers(request, tasks, whole=True)
 
@@ -202,6 +205,28 @@ async def _answered(
     return Answers(photos=answers)
 
 
+class _Admission:
+    """Refuses photos for which there is no room: before their route, which costs more than that."""
+
+    def __init__(self, app: ASGIApp, state: State, held: Held) -> None:
+        self._app = app
+        self._state = state
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] not in _PHOTOS or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        try:
+            self._state.answerer.admit()
+        except ProblemError as problem:
+            scope[_REFUSED] = scope["path"]
+            await self._held.refuse_slowly(Headers(scope=scope).get("content-length"))
+            await problem.response()(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
 class _Measured:
     """Notes how long each request took; a path that is no route has the name of none."""
 
@@ -225,5 +250,5 @@ class _Measured:
         try:
             await self._app(scope, receive, noting)
         finally:
-            route = getattr(scope.get("route"), "path", "none")
-            self._metrics.answered(route, status, time.perf_counter() - started)
+            route = getattr(scope.get("route"), "path", scope.get(_REFUSED, "none"))
+            self._metrics.answered(str(route), status, time.perf_counter() - started)

@@ -1,20 +1,16 @@
 """The bytes of clients that a process holds in memory: so many in all, and no more."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from http import HTTPStatus
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
-from fastapi import Request
-
 from maskwise.serving.metrics import Metrics
-from maskwise.serving.problems import ProblemError, busy
+from maskwise.serving.problems import busy
 
 HELD: Final = "held"
 """Name under which connections find it in the state of the application."""
-_REFUSAL: Final = 0.8
+_REFUSAL: Final = 0.7
 """Seconds from a request to the word that there is no room for it."""
 _UNREAD: Final = 320_000
 """Bytes of a body that the server takes in before anybody asks for them, at most."""
@@ -41,25 +37,20 @@ class Held:
         finally:
             share.hold(0)
 
-    @asynccontextmanager
-    async def refused_slowly(self, request: Request) -> AsyncIterator[None]:
-        """Let a refusal for want of room take a while: who asks again at once costs the most.
+    async def refuse_slowly(self, stated: str | None) -> None:
+        """Wait with a refusal for want of room: who asks again at once costs the most.
 
         Meanwhile what came of the request's body counts, too. If there is no room for that, the
         refusal is told at once.
+
+        Args:
+            stated: The length of the body, as the request states it.
         """
-        began = time.monotonic()
-        try:
-            yield
-        except ProblemError as problem:
-            if problem.document.status == HTTPStatus.SERVICE_UNAVAILABLE:
-                stated = request.headers.get("content-length", "")
-                unread = min(int(stated), _UNREAD) if stated.isdigit() else _UNREAD
-                if self._bytes + unread <= self._limit:
-                    with self.request() as share:
-                        share.add(unread)
-                        await asyncio.sleep(max(began + _REFUSAL - time.monotonic(), 0))
-            raise
+        unread = min(int(stated), _UNREAD) if stated and stated.isdigit() else _UNREAD
+        if self._bytes + unread <= self._limit:
+            with self.request() as share:
+                share.add(unread)
+                await asyncio.sleep(_REFUSAL)
 
     def change(self, more: int) -> None:
         """Count more bytes, or (below 0) fewer.

@@ -32,7 +32,7 @@ class ServeSettings(Section):
     """Faces that are answered at once, at most."""
     queue: Annotated[int, Field(ge=1, le=100_000)] = 512
     """Photos that may wait in a process; more are refused with 503."""
-    max_wait: Annotated[float, Field(gt=0, le=600)] = 0.8
+    max_wait: Annotated[float, Field(gt=0, le=600)] = 0.7
     """Seconds in which work on a request must begin; one that waits longer is refused with 503."""
     photos: Annotated[int, Field(ge=1, le=1000)] = 16
     """Photos of one request."""
