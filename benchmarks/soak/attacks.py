@@ -16,6 +16,9 @@ _MOST: Final = 300_000_000
 _PIECE: Final = 65_536
 _CAMERAS: Final = 24
 _LARGE: Final = 19_900_000
+"""Bytes of a photo, just below the limit."""
+_PICTURE: Final = 7_900_000
+"""Bytes of a camera's picture, likewise."""
 
 
 def chunk_trailers(target: Target) -> None:
@@ -49,26 +52,37 @@ def many_bodies(target: Target) -> None:
             target.flood(opened.enter_context(target.connection()), body, 1, SECONDS / 4)
 
 
-def pictures_without_end(target: Target) -> None:
-    """Pictures of 20 MB that lack their last bytes, from many cameras."""
-    head = frame(BINARY, size=_LARGE)
+def idle_connections(target: Target) -> None:
+    """More connections than are taken, that ask for nothing."""
+    with ExitStack() as opened:
+        for _ in range(3000):
+            opened.enter_context(target.connection())
+
+
+def large_pictures(target: Target) -> None:
+    """Pictures of the largest size, from many cameras."""
     with ExitStack() as opened:
         for _ in range(_CAMERAS):
             connected = opened.enter_context(target.websocket(target.key))
-            with suppress(OSError):
-                connected.sendall(head)
-            target.flood(connected, bytes(_PIECE), _LARGE - 1000, SECONDS / 4)
+            target.flood(connected, frame(BINARY, bytes(_PICTURE)), 1, SECONDS / 4)
+
+
+def pictures_without_end(target: Target) -> None:
+    """The same, each without its last byte."""
+    with ExitStack() as opened:
+        for _ in range(_CAMERAS):
+            connected = opened.enter_context(target.websocket(target.key))
+            target.flood(connected, frame(BINARY, bytes(_PICTURE))[:-1], 1, SECONDS / 4)
 
 
 def pictures_in_fragments(target: Target) -> None:
     """The same in small fragments."""
     part = frame(CONTINUED, bytes(2000), last=False)
+    whole = frame(BINARY, last=False) + part * (_PICTURE // 2000)
     with ExitStack() as opened:
         for _ in range(_CAMERAS):
             connected = opened.enter_context(target.websocket(target.key))
-            with suppress(OSError):
-                connected.sendall(frame(BINARY, last=False))
-            target.flood(connected, part * 32, _LARGE - 100_000, SECONDS / 4)
+            target.flood(connected, whole, 1, SECONDS / 4)
 
 
 def cameras_without_key(target: Target) -> None:
@@ -80,7 +94,7 @@ def cameras_without_key(target: Target) -> None:
 
 
 def compressed_pictures(target: Target) -> None:
-    """Messages that say they are compressed: 20 kB for 20 MB."""
+    """Messages that say they are compressed, to a thousandth."""
     asked = "Sec-WebSocket-Extensions: permessage-deflate\r\n"
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     packed = packer.compress(bytes(_LARGE)) + packer.flush(zlib.Z_SYNC_FLUSH)
@@ -146,9 +160,9 @@ def bomb_attack(make: Callable[[], bytes]) -> Attack:
 def attacks() -> Iterator[tuple[str, Attack]]:
     """Yield the name of each attack, and what carries it out."""
     for attack in (
-        chunk_trailers, chunk_sizes, endless_bodies, many_bodies, pictures_without_end,
-        pictures_in_fragments, cameras_without_key, compressed_pictures, empty_fragments, pings,
-        wishes, empty_pictures,
+        chunk_trailers, chunk_sizes, endless_bodies, many_bodies, idle_connections, large_pictures,
+        pictures_without_end, pictures_in_fragments, cameras_without_key, compressed_pictures,
+        empty_fragments, pings, wishes, empty_pictures,
     ):  # fmt: skip
         yield attack.__name__.replace("_", " "), attack
     for name, make in bombs():

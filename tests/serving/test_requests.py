@@ -1,11 +1,13 @@
 """Names that the service answers to, HEAD, and bodies that are encoded."""
 
 import gzip
+import inspect
 
 import pytest
 from fastapi.testclient import TestClient
 from starlette.testclient import WebSocketDenialResponse
 
+from maskwise.cli.serve import serve
 from maskwise.serving.requests import host_name, known_hosts
 from maskwise.serving.settings import ServeSettings
 from service import JPEG, Serving, problem
@@ -63,3 +65,11 @@ def test_names_with_more_than_a_name_are_refused(host: str) -> None:
     with pytest.raises(ValueError, match="give the name alone"):
         ServeSettings(hosts=(host,))
     assert "127.0.0.2" in known_hosts("127.0.0.2", ())
+
+
+def test_options_have_the_defaults_of_the_settings() -> None:
+    options = inspect.signature(serve).parameters
+    fields = ServeSettings.model_fields
+    assert set(options) == set(fields)
+    for name, field in fields.items():
+        assert (options[name].default or None) == (field.default or None), name

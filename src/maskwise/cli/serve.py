@@ -32,7 +32,7 @@ def serve(
     megabytes: Annotated[float, _option("MEGABYTES", "Of one request, at most.")] = 20.0,
     held_megabytes: Annotated[
         float, _option("HELD_MEGABYTES", "Of all that clients sent, in a process.")
-    ] = 200.0,
+    ] = 100.0,
     megapixels: Annotated[float, _option("MEGAPIXELS", "Of one photo, at most.")] = 25.0,
     seconds: Annotated[float, _option("SECONDS", "To send a request, and to answer it.")] = 10.0,
     streams: Annotated[int, _option("STREAMS", "Cameras at a time, in a process.")] = 16,

@@ -95,11 +95,18 @@ class CameraConnection(WebSocketsSansIOProtocol):
     async def receive(self) -> Any:
         """Return the next message; the application has finished with the one before."""
         self._in_work = 0
-        self._count_bytes()
+        if not self.close_sent:
+            self._count_bytes()
         event = await super().receive()
         if event["type"] == "websocket.receive":
             self._in_work = self._sizes.popleft()
         return event
+
+    async def send(self, message: Any) -> None:
+        """Send what the application says."""
+        await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            self.handshake_complete = True  # it was refused; uvicorn would log that as an error
 
     def _take(self, data: bytes) -> None:
         self.conn.receive_data(data)

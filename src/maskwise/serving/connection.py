@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import os
 from http import HTTPStatus
 from typing import Any, Final
@@ -17,6 +18,12 @@ _PER_BYTE: Final = 8
 """Bytes that frame a body, for each of its own: more than chunks of a single byte have."""
 _LINGER: Final = 2.0
 """Seconds in which a client may go on sending what was answered before it was whole."""
+
+
+_SPARE: Final = 16
+"""Connections that are closed before there are too many of them."""
+_IDLE: Final[dict["Connection", None]] = {}
+"""Connections of this process that wait for a request, those that do so longest first."""
 
 
 class Connection(HttpToolsProtocol):
@@ -40,10 +47,23 @@ class Connection(HttpToolsProtocol):
         """Begin to wait."""
         super().connection_made(transport)
         self._wait_for_headers()
+        _IDLE[self] = None
+        most = self.limit_concurrency or math.inf
+        if len(self.connections) > most - _SPARE and len(_IDLE) > 1:
+            next(iter(_IDLE)).make_room()
+
+    def make_room(self) -> None:
+        """Close, as too many others come and this one waits."""
+        _IDLE.pop(self, None)
+        if self._timer:
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, "too many connections, and no request came")
+        else:
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self._stop_waiting()
+        _IDLE.pop(self, None)
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -56,6 +76,7 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Let the request take its time."""
         self._stop_waiting()
+        _IDLE.pop(self, None)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -76,6 +97,7 @@ class Connection(HttpToolsProtocol):
         """Close soon, if the request was answered before it was whole."""
         unread = not self.pipeline and self.cycle.more_body
         super().on_response_complete()
+        _IDLE[self] = None
         if unread and not self.transport.is_closing():
             # closed at once, the client might lose its answer
             self._leaving = self.loop.call_later(_LINGER, self.transport.close)

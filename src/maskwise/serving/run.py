@@ -21,6 +21,8 @@ from maskwise.serving.settings import METRICS_FOLDER, SETTINGS, ServeSettings
 
 _KEEP_ALIVE: Final = 15
 """Seconds that an idle connection is kept."""
+_PICTURE: Final = 8.0
+"""Megabytes of a camera's picture, at most: of a photo in 4K, saved as PNG."""
 _CONNECTIONS: Final = 1000
 """Connections, idle ones included, beyond the photos and cameras that may wait; more get 503."""
 
@@ -57,7 +59,7 @@ def serve(settings: ServeSettings, told: Callable[[str], None]) -> None:
             http=Connection,
             limit_concurrency=settings.queue + settings.streams + _CONNECTIONS,
             ws=CameraConnection,
-            ws_max_size=int(settings.megabytes * 1e6),
+            ws_max_size=int(min(settings.megabytes, _PICTURE) * 1e6),
             ws_per_message_deflate=False,  # 2 MB would unpack to 2 GB
         )
         told(address(settings.host, listening))
