@@ -39,7 +39,7 @@ def sent(photo: int, action: str = "accept", version: int = 0, **labels: object)
 
 
 def test_a_decision_goes_in_and_the_photo_comes_back(client: TestClient) -> None:
-    first = client.get("/api/next", params={"who": "ann"}).json()[0]
+    first = client.post("/api/next", params={"who": "ann"}).json()[0]
     assert (first["id"], first["labels"]["mask"]) == (4, "wear")
     after = client.post("/api/decisions", json=sent(4, "label", mask="incorrect")).json()[0]
     assert (after["labels"]["mask"], after["state"], after["version"]) == ("incorrect", "done", 1)
@@ -47,7 +47,7 @@ def test_a_decision_goes_in_and_the_photo_comes_back(client: TestClient) -> None
     back = client.post("/api/undo", json={"who": "ann"}).json()[0]
     assert (back["labels"]["mask"], back["state"]) == ("wear", "open")
     following = {"who": "ann", "after_score": 0.9, "after_id": 4, "count": 2}
-    assert [each["id"] for each in client.get("/api/next", params=following).json()] == [6, 8]
+    assert [each["id"] for each in client.post("/api/next", params=following).json()] == [6, 8]
     about = client.get("/api/about").json()
     assert about["kinds"] == {"swap": 2, "blurred": 1, "gender": 1}
     assert client.get("/api/progress").json()["states"]["open"] == 37
@@ -93,7 +93,7 @@ def test_wrong_decisions_are_refused(
 def test_wrong_questions_are_refused(client: TestClient) -> None:
     for query in ({"who": ""}, {}, {"who": "a", "state": "x"}, {"who": "a", "count": 999},
                   {"who": "a", "task": "colour"}):  # fmt: skip
-        problem(client.get("/api/next", params=query), 422)
+        problem(client.post("/api/next", params=query), 422)
     problem(client.get("/api/photos/99", params={"who": "a"}), 422)
     problem(client.get("/api/photos/99/large.jpg"), 422)
     problem(client.get("/api/photos/1/huge.jpg"), 422)
@@ -144,6 +144,43 @@ def test_pages_of_other_sites_decide_nothing(store: Store, manifest: Path) -> No
     assert client.post("/api/decisions", json=sent(1), headers=rebound).status_code == 400
     own = {"origin": "http://127.0.0.1:8001"}
     assert client.post("/api/decisions", json=sent(1), headers=own).status_code == 200
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_pages_of_other_sites_neither_hold_nor_see_photos(
+    client: TestClient, store: Store, site: str
+) -> None:
+    who = {"who": "ann"}
+    held = "SELECT COUNT(*) FROM holds"
+    assert client.get("/api/next", params=who).status_code in (404, 405)  # as of a picture's tag
+    for evil in ({"origin": "http://evil.example"}, {"origin": "null"}, {"sec-fetch-site": site}):
+        problem(client.post("/api/next", params=who, headers=evil), 403)
+        problem(client.get("/api/photos/1/small.jpg", headers=evil), 403)
+    assert store.connection.execute(held).fetchone()[0] == 0
+    own = {"sec-fetch-site": "same-origin", "origin": "http://testserver"}
+    assert client.post("/api/next", params=who, headers=own).status_code == 200
+    assert store.connection.execute(held).fetchone()[0] > 0
+    answer = client.get("/api/photos/1/small.jpg", headers={"sec-fetch-site": "same-origin"})
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+    followed = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}  # a link to the page
+    assert client.get("/", headers=followed).status_code == 200
+
+
+def test_bodies_and_numbers_are_limited(client: TestClient) -> None:
+    long = {"who": "ann", "decisions": sent(1)["decisions"], "more": "x" * 1_000_000}
+    assert "1,000,000 bytes" in problem(client.post("/api/decisions", json=long), 413)["detail"]
+    pieces = (b" " * 60_000 for _ in range(20))
+    problem(client.post("/api/decisions", content=pieces), 413)
+    for number in (2**63, 10**30, -1):
+        problem(client.post("/api/decisions", json=sent(number)), 422)
+        problem(client.post("/api/decisions", json=sent(1, version=number)), 422)
+        problem(client.get(f"/api/photos/{number}", params={"who": "ann"}), 422)
+        problem(client.get(f"/api/photos/{number}/small.jpg"), 422)
+        after = {"who": "ann", "after_score": 0.5, "after_id": number}
+        problem(client.post("/api/next", params=after), 422)
+    for score in ("nan", "inf", "-inf"):
+        after = {"who": "ann", "after_score": score, "after_id": 1}
+        assert client.post("/api/next", params=after).status_code in (200, 422)
 
 
 def test_a_failing_database_is_said(client: TestClient, store: Store) -> None:

@@ -29,19 +29,24 @@ from maskwise.labeling.watched import WatchedManifest
 from maskwise.labels import TASK_BOUNDARIES, TASKS
 from maskwise.serving.page import add_page
 from maskwise.serving.problems import ProblemError, Unforeseen, tell_problems
+from maskwise.serving.requests import BodyLimit, OwnPages
 from maskwise.version import __version__
 
 _FOLDER: Final = Path(__file__).parent / "static"
 _MOST: Final = 50
 """Photos that are given at once."""
+_BODY: Final = 1_000_000
+"""Bytes of a request: a thousand decisions are a fifth of that."""
 Name = Annotated[str, Field(min_length=1, max_length=60)]
+Number = Annotated[int, Field(ge=0, lt=2**63)]
+"""What the database can count to."""
 
 
 class Decided(BaseModel):
     """A decision, as the page sends it."""
 
-    photo: int
-    version: int
+    photo: Number
+    version: Number
     action: Action
     labels: Labels = {}
 
@@ -69,6 +74,8 @@ def create_app(
     """
     app = FastAPI(title="Maskwise labels", version=__version__, docs_url=None, redoc_url=None)
     app.add_middleware(Unforeseen)
+    app.add_middleware(BodyLimit, most=_BODY)
+    app.add_middleware(OwnPages)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     tell_problems(app)
     _tell_more(app)
@@ -92,12 +99,12 @@ def _add_reading(app: FastAPI, store: Store, manifest: WatchedManifest, twice: b
             "kinds": _kinds(store),
         }
 
-    @app.get("/api/next")
+    @app.post("/api/next")  # photos are held for whoever is given them
     def following(
         filters: wanted,
         who: Name,
         after_score: float | None = None,
-        after_id: int | None = None,
+        after_id: Number | None = None,
         count: Annotated[int, Field(ge=1, le=_MOST)] = 1,
     ) -> list[dict[str, Any]]:
         known = after_score is not None and after_id is not None
@@ -114,11 +121,11 @@ def _add_reading(app: FastAPI, store: Store, manifest: WatchedManifest, twice: b
         return found | {"notice": manifest.notice()}
 
     @app.get("/api/photos/{number}")
-    def photo(number: int, who: Name) -> dict[str, Any]:
+    def photo(number: Number, who: Name) -> dict[str, Any]:
         return photo_detail(store, number, who, twice)
 
     @app.get("/api/photos/{number}/{size}.jpg")
-    def jpeg(number: int, size: Literal["small", "large"]) -> Response:
+    def jpeg(number: Number, size: Literal["small", "large"]) -> Response:
         content = picture(*photo_place(store, number), size)
         # a photo may change or vanish while people look at others
         kept = {"Cache-Control": "private, max-age=60"}
@@ -127,14 +134,12 @@ def _add_reading(app: FastAPI, store: Store, manifest: WatchedManifest, twice: b
 
 def _add_deciding(app: FastAPI, store: Store, twice: bool) -> None:
     @app.post("/api/decisions")
-    def decided(request: Request, sent: Decisions) -> list[dict[str, Any]]:
-        _check_origin(request)
+    def decided(sent: Decisions) -> list[dict[str, Any]]:
         made = [Decision(one.photo, one.version, one.action, one.labels) for one in sent.decisions]
         return _details(store, sent.who, decide(store, sent.who, made, twice), twice)
 
     @app.post("/api/undo")
-    def taken_back(request: Request, sent: Undo) -> list[dict[str, Any]]:
-        _check_origin(request)
+    def taken_back(sent: Undo) -> list[dict[str, Any]]:
         return _details(store, sent.who, undo(store, sent.who), twice)
 
 
@@ -152,13 +157,6 @@ def _kinds(store: Store) -> dict[str, int]:
             "ON finding = findings.id GROUP BY kind ORDER BY 2 DESC, 1"
         ).fetchall()
     return {row[0]: row[1] for row in rows}
-
-
-def _check_origin(request: Request) -> None:
-    """Refuse what another site's page sends from a browser of somebody who labels."""
-    origin = request.headers.get("origin")
-    if origin and origin.split("://", 1)[-1] != request.headers.get("host"):
-        raise ProblemError(HTTPStatus.FORBIDDEN, f"decisions are not taken from {origin}")
 
 
 def _tell_more(app: FastAPI) -> None:

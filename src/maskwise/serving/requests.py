@@ -1,11 +1,12 @@
-"""What is done with every request before its route: its host is checked, HEAD becomes GET."""
+"""What is done with every request before its route: who calls, how much is sent, HEAD as GET."""
 
 from collections.abc import Collection
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from maskwise.serving.problems import ProblemError
 
@@ -70,3 +71,88 @@ class HeadAsGet:
         if scope["type"] == "http" and scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}
         await self._app(scope, receive, send)
+
+
+class OwnPages:
+    """Lets no other site's page call, and none show what is answered here.
+
+    A browser sends another page's requests with what its user may reach, and needs no leave for
+    simple ones, such as those of pictures.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a call on, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        caller = other_site(Headers(scope=scope))
+        if caller:
+            detail = f"requests of {caller[:200]} are not answered: open this page itself"
+            problem = ProblemError(HTTPStatus.FORBIDDEN, detail)
+            await problem.response()(scope, receive, send)
+            return
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["Cross-Origin-Resource-Policy"] = "same-origin"
+            await send(message)
+
+        await self._app(scope, receive, sending)
+
+
+def other_site(headers: Headers) -> str:
+    """Return the site whose page calls, if it is not the one that is called; else nothing.
+
+    Example:
+        >>> other_site(Headers({"host": "a.example", "origin": "https://b.example"}))
+        'https://b.example'
+    """
+    origin = headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+        return origin
+    elsewhere = headers.get("sec-fetch-site") in ("cross-site", "same-site")
+    if elsewhere and headers.get("sec-fetch-mode") != "navigate":  # following a link is no harm
+        return "other sites"
+    return ""
+
+
+class BodyLimit:
+    """Refuses bodies of more than so many bytes."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self._app = app
+        self._most = most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a call on, as far as its body is not too long."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body = bytearray()
+        more = True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > self._most:
+                problem = ProblemError(
+                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                    f"the body is longer than {self._most:,} bytes",
+                    headers={"Connection": "close"},
+                )
+                await problem.response()(scope, receive, send)
+                return
+
+        read = False
+
+        async def whole() -> Message:
+            nonlocal read
+            if read:
+                return await receive()
+            read = True
+            return {"type": "http.request", "body": bytes(body), "more_body": False}
+
+        await self._app(scope, whole, send)

@@ -1,6 +1,6 @@
 // The photos to come: fetched before they are asked for, so that the next one is there at once.
 
-import { get, picture } from "./server.js";
+import { picture, take } from "./server.js";
 
 const AHEAD = 6;
 
@@ -37,7 +37,7 @@ export class Queue {
     const number = this.number;
     const count = AHEAD - this.waiting.length;
     const after = this.cursor ? { after_score: this.cursor.score, after_id: this.cursor.id } : {};
-    const photos = await get("next", { ...this.filters, ...after, who: this.who, count });
+    const photos = await take("next", { ...this.filters, ...after, who: this.who, count });
     if (number !== this.number) return;
     this.ended = photos.length < count;
     this.cursor = photos.at(-1) ?? this.cursor;

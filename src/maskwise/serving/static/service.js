@@ -12,7 +12,7 @@ export function useKey(given) {
 }
 
 export async function about() {
-  return told(await fetch("/v1/info"));
+  return told(await fetch("v1/info"));
 }
 
 export async function predict(file, tasks) {
@@ -21,7 +21,7 @@ export async function predict(file, tasks) {
   const query = tasks.map((task) => `tasks=${task}`).join("&");
   const headers = key ? { "X-API-Key": key } : {};
   for (let attempt = 0; ; attempt += 1) {
-    const answer = await fetch(`/v1/predict?${query}`, { method: "POST", body: form, headers });
+    const answer = await fetch(`v1/predict?${query}`, { method: "POST", body: form, headers });
     if (answer.status !== 503 || attempt === WAITS.length) return (await told(answer)).photos[0];
     await new Promise((done) => setTimeout(done, WAITS[attempt]));
   }
@@ -31,7 +31,7 @@ export async function predict(file, tasks) {
 async function whyRefused() {
   const headers = key ? { "X-API-Key": key } : {};
   try {
-    await told(await fetch("/v1/stream", { headers, signal: AbortSignal.timeout(PATIENCE) }));
+    await told(await fetch("v1/stream", { headers, signal: AbortSignal.timeout(PATIENCE) }));
   } catch (error) {
     return error instanceof Refusal ? { status: error.status, detail: error.message } : undefined;
   }
@@ -50,8 +50,9 @@ export class Stream {
   }
 
   open() {
-    const scheme = location.protocol === "https:" ? "wss" : "ws";
-    const socket = new WebSocket(`${scheme}://${location.host}/v1/stream`);
+    const address = new URL("v1/stream", document.baseURI);
+    address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+    const socket = new WebSocket(address);
     this.socket = socket;
     this.problem = undefined;
     this.opened = false;
