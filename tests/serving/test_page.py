@@ -1,12 +1,7 @@
 """The page in a browser: photos, the camera, the door, for everybody."""
 
-import re
 import signal
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +10,6 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-import maskwise
 from browsing import chromium, opened_page
 from commands import wait_for
 from film import door
@@ -371,51 +365,3 @@ def test_a_key_is_asked_for(browser: Browser, photo: Path, tmp_path: Path) -> No
         show(page, "camera")
         page.locator("#camera-start").click()
         expect(page.locator("#camera-people li").first).to_be_visible(timeout=30_000)
-
-
-@pytest.mark.parametrize("package", ["serving", "labeling"])
-def test_pages_name_no_address_from_the_root(package: str) -> None:
-    """Or they would not work below a proxy's path."""
-    folder = Path(maskwise.__file__).parent / package / "static"
-    for file in folder.iterdir():
-        found = re.findall(r"""["'`(]/(?:static|shared|api|v1|health)\b.*""", file.read_text())
-        assert not found, file
-
-
-@contextmanager
-def proxied(port: int, path: str) -> Iterator[str]:
-    """Give the address of a proxy that hands on what is below a path, as nginx does."""
-
-    class Proxy(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            assert self.path.startswith(path), self.path
-            content = self.rfile.read(int(self.headers.get("content-length", 0)))
-            asked = HTTPConnection("127.0.0.1", port)
-            headers = {name: value for name, value in self.headers.items() if name != "Host"}
-            asked.request(self.command, "/" + self.path.removeprefix(path), content, headers)
-            answer = asked.getresponse()
-            self.send_response(answer.status)
-            for name, value in answer.getheaders():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(answer.read())
-
-        do_POST = do_GET
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}{path}"
-        server.shutdown()
-        thread.join()
-
-
-def test_the_page_works_below_the_path_of_a_proxy(
-    running: Service, browser: Browser, photo: Path
-) -> None:
-    with proxied(running.port, "/door/") as address, opened_page(browser, address) as page:
-        page.set_input_files("#files", [photo])
-        expect(page.locator("#results > li .chip")).to_have_count(1)
