@@ -284,6 +284,19 @@ def test_cameras_and_films_are_told_apart() -> None:
     assert not any(map(is_live, ("door.mp4", "./rtsp.mp4", "0.mp4")))
 
 
+@pytest.mark.parametrize(
+    "source",
+    ["rtsp://door:hunter2@127.0.0.1:1/1", "RTSP://door:hunter2@127.0.0.1:1/1",
+     "http://127.0.0.1:1/video?user=door&pwd=hunter2", "ftp://door:hunter2@127.0.0.1:1/film.mp4",
+     "rtsp://door:hunter2@home@127.0.0.1:1/1"],
+)  # fmt: skip
+def test_passwords_of_cameras_are_not_printed(source: str) -> None:
+    said = refused("camera", source)
+    assert "hunter2" not in said
+    assert "***" in said
+    assert "127.0.0.1:1/" in said
+
+
 def test_a_camera_that_is_lost_is_sought_again(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:

@@ -48,7 +48,7 @@ def camera(running: Service, key: str = "") -> ClientConnection:
 
 @pytest.mark.parametrize(
     ("attack", "most"),
-    [(empty_fragments, 20), (pings, 20), (wishes, 20), (empty_pictures, 20), (large_pictures, 250),
+    [(empty_fragments, 60), (pings, 60), (wishes, 60), (empty_pictures, 60), (large_pictures, 250),
      (compressed_pictures, 250), (cameras_without_key, 250), (pictures_without_end, 250),
      (pictures_in_fragments, 250)],
 )  # fmt: skip

@@ -123,6 +123,21 @@ def length_of(headers: bytes) -> int:
     return int(headers.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
 
 
+def test_who_says_that_no_more_comes_is_answered(face: bytes) -> None:
+    """As `nc -N` does, and clients that shut their side down when they have asked."""
+    with service() as running:
+        for begun in (head(len(face)) + face, b"GET /v1/info HTTP/1.1\r\nHost: localhost\r\n\r\n"):
+            with running.connection() as asking:
+                asking.sendall(begun)
+                asking.shutdown(socket.SHUT_WR)
+                assert whole_answer(asking).startswith(b"HTTP/1.1 200")
+                assert asking.recv(10) == b""
+        with running.connection() as cut:  # before the request was whole
+            cut.sendall(head(len(face)) + face[:500])
+            cut.shutdown(socket.SHUT_WR)
+            assert not cut.recv(4096).startswith(b"HTTP/1.1 200")
+
+
 def test_trailers_fill_no_memory(face: bytes) -> None:
     """What a client sends after its headers is counted, whatever it calls it."""
     chunked = (

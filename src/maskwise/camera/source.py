@@ -1,5 +1,6 @@
 """Frames of a film, a device or a network camera, with their times."""
 
+import re
 import sys
 import threading
 import time
@@ -14,6 +15,12 @@ from PIL import Image
 
 from maskwise.errors import CameraError
 
+_LOGIN: Final = re.compile(r"(//[^/?#\s:@]*):[^/?#\s]*@")
+"""The user and password of an address."""
+_QUERIED: Final = re.compile(
+    r"(?i)([?&;][^=&;]*(?:pass|pwd|token|key|auth|secret)[^=&;]*=)[^&;#\s]*"
+)
+"""A value of an address that only its camera should know."""
 _LIVE: Final = ("rtsp://", "rtsps://", "http://", "https://", "udp://", "rtp://", "tcp://")
 _DEVICES: Final = {
     "linux": ("v4l2", "/dev/video{}"),
@@ -48,7 +55,17 @@ class Frame:
 
 def is_live(source: str) -> bool:
     """Return whether a source is a camera, not a film."""
-    return source.isdigit() or source.startswith((*_LIVE, "/dev/"))
+    return source.isdigit() or source.lower().startswith((*_LIVE, "/dev/"))
+
+
+def without_password(source: str) -> str:
+    """Return a source without its password: it would be read over shoulders, and in logs.
+
+    Example:
+        >>> without_password("rtsp://door:secret@10.0.0.7/1?pwd=secret&channel=2")
+        'rtsp://door:***@10.0.0.7/1?pwd=***&channel=2'
+    """
+    return _QUERIED.sub(r"\1***", _LOGIN.sub(r"\1:***@", source))
 
 
 def film_frames(source: str, rate: float, told: Callable[[str], None]) -> Iterator[Frame]:
@@ -62,7 +79,7 @@ def film_frames(source: str, rate: float, told: Callable[[str], None]) -> Iterat
     """
     if not Path(source).is_file():
         raise CameraError(
-            f"{source}: no film there, and no camera (0, /dev/video0, rtsp://HOST/PATH)"
+            f"{without_password(source)}: no film there, and no camera (0, /dev/video0, rtsp://HOST/PATH)"
         )
     following, shown, damaged = 0.0, 0, 0
     last, later = 0.0, 0.0
@@ -80,9 +97,9 @@ def film_frames(source: str, rate: float, told: Callable[[str], None]) -> Iterat
                 following = max(following + 1 / rate, last)
                 yield Frame(_upright(picture), last)
     if not shown:
-        raise CameraError(f"{source} has no picture that can be read")
+        raise CameraError(f"{without_password(source)} has no picture that can be read")
     if damaged:
-        told(f"{source}: {damaged} damaged parts were skipped")
+        told(f"{without_password(source)}: {damaged} damaged parts were skipped")
 
 
 def live_frames(source: str, rate: float, told: Callable[[str], None]) -> Iterator[Frame]:
@@ -137,7 +154,9 @@ class _Newest:
             self._fresh.wait_for(lambda: self._frame or self._error, _PATIENCE)
             frame, self._frame = self._frame, None
             if frame is None:
-                raise self._error or CameraError(f"{self._source}: no picture for {_PATIENCE:g} s")
+                raise self._error or CameraError(
+                    f"{without_password(self._source)}: no picture for {_PATIENCE:g} s"
+                )
         return frame
 
     def close(self) -> None:
@@ -154,7 +173,7 @@ class _Newest:
                     if picture is not None:
                         seconds = self._began + time.monotonic()
                         self._tell(Frame(_upright(picture), seconds), None)
-            self._tell(None, CameraError(f"{self._source}: the camera ended"))
+            self._tell(None, CameraError(f"{without_password(self._source)}: the camera ended"))
         except CameraError as error:
             self._tell(None, error)
 
@@ -166,7 +185,7 @@ class _Newest:
 
 def _open(source: str) -> Any:
     options, kind = {}, None
-    if source.startswith("rtsp"):
+    if source.lower().startswith("rtsp"):
         options = {"rtsp_transport": "tcp"}
     place = source
     if source.isdigit() or source.startswith("/dev/"):
@@ -176,7 +195,9 @@ def _open(source: str) -> Any:
         return av.open(place, format=kind, options=options, timeout=_PATIENCE)
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise CameraError(f"{source} cannot be opened as a camera or film: {reason}") from error
+        raise CameraError(
+            f"{without_password(source)} cannot be opened as a camera or film: {reason}"
+        ) from error
 
 
 def _pictures(container: Any, source: str, live: bool) -> Iterator[Any]:
@@ -188,7 +209,7 @@ def _pictures(container: Any, source: str, live: bool) -> Iterator[Any]:
     try:
         (track,) = container.streams.video[:1]
     except ValueError as error:
-        raise CameraError(f"{source} has no picture that can be read") from error
+        raise CameraError(f"{without_password(source)} has no picture that can be read") from error
     packets = container.demux(track)
     while True:
         try:
@@ -198,7 +219,9 @@ def _pictures(container: Any, source: str, live: bool) -> Iterator[Any]:
                 yield None
                 return
             reason = getattr(error, "strerror", None) or error
-            raise CameraError(f"{source}: no picture can be read: {reason}") from error
+            raise CameraError(
+                f"{without_password(source)}: no picture can be read: {reason}"
+            ) from error
         if packet is None:
             return
         try:

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
 
+import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from maskwise.cores import core_count
-from maskwise.errors import RunError, SettingsError
-from maskwise.labels import TASKS
+from maskwise.errors import RunError, SettingsError, listed
+from maskwise.labels import NUM_CLASSES, TASKS
 from maskwise.models.classifier import Frames
 from maskwise.models.int8_support import adds_products_exactly
 from maskwise.models.onnx_file import (
@@ -26,7 +28,12 @@ from maskwise.models.views import Views
 from maskwise.transforms.preprocess import Preprocess
 
 _PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-_OUTPUTS: Final = (*TASKS, CLASSES, AGE)
+_OUTPUTS: Final[dict[str, tuple[int, ...]]] = {
+    **{task: (len(words),) for task, words in TASKS.items()},
+    CLASSES: (NUM_CLASSES,),
+    AGE: (),
+}
+"""Name -> shape for each photo."""
 
 
 class OnnxClassifier:
@@ -51,6 +58,7 @@ class OnnxClassifier:
             )
             self._exactly = True
             self._session = self._open("cpu")
+        self._check_shapes()
         self.boundaries = self.info.task_boundaries
         self.mean_ages = self.info.mean_ages
         self.val_fold = self.info.val_fold
@@ -100,12 +108,54 @@ class OnnxClassifier:
         answers = []
         for mirrored, _, _ in views.looks:
             look = pixels[:, :, ::-1] if mirrored else pixels
-            values = self._session.run(_OUTPUTS, {FRAMES: look})
-            named = dict(zip(_OUTPUTS, values, strict=True))
+            named = self._outputs(look)
             answers.append(
                 Probabilities(named[CLASSES], {task: named[task] for task in TASKS}, named[AGE])
             )
         return views.counted(answers)
+
+    def _outputs(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Return what the network says of pixels (n, height, width, 3).
+
+        Raises:
+            RunError: It fails, or says something of another shape.
+        """
+        try:
+            values = self._session.run(list(_OUTPUTS), {FRAMES: pixels})
+        except Exception as error:  # the runtime raises errors of many kinds
+            raise RunError(f"{self._path} cannot be run: {_first_line(error)}") from error
+        named = dict(zip(_OUTPUTS, values, strict=True))
+        wrong = [
+            f"{name}: {value.dtype} {value.shape}"
+            for name, value in named.items()
+            if value.dtype != np.float32 or value.shape != (len(pixels), *_OUTPUTS[name])
+        ]
+        if wrong:
+            raise RunError(f"{self._path} gives other outputs than it states:\n{listed(wrong)}")
+        return named
+
+    def _check_shapes(self) -> None:
+        """Check that the network takes the frames of its metadata and gives what is read of it.
+
+        Raises:
+            RunError: It does not.
+        """
+        width, height = self.info.preprocess.frame_size
+        expected: dict[str, tuple[str, tuple[int, ...]]] = {
+            FRAMES: ("tensor(uint8)", (height, width, 3)),
+            **{name: ("tensor(float)", shape) for name, shape in _OUTPUTS.items()},
+        }
+        stated = {
+            one.name: (one.type, tuple(one.shape[1:]))
+            for one in (*self._session.get_inputs(), *self._session.get_outputs())
+        }
+        wrong = [
+            f"{name}: expected {kind} (n, {', '.join(map(str, shape))}), found {stated.get(name)}"
+            for name, (kind, shape) in expected.items()
+            if stated.get(name) != (kind, shape)
+        ]
+        if wrong:
+            raise RunError(f"{self._path} is no network of Maskwise:\n{listed(wrong)}")
 
     def _open(self, device: str) -> onnxruntime.InferenceSession:
         options = exact_options() if self._exactly else onnxruntime.SessionOptions()
@@ -116,5 +166,8 @@ class OnnxClassifier:
                 self._content, options, providers=[_PROVIDERS[device]]
             )
         except Exception as error:  # the runtime raises errors of many kinds
-            reason = str(error).splitlines()[0]
-            raise RunError(f"{self._path} cannot be run: {reason}") from error
+            raise RunError(f"{self._path} cannot be run: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

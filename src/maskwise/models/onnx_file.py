@@ -1,4 +1,7 @@
-"""An ONNX file of Maskwise: a network and all that belongs to it, and a seal that shows damage."""
+"""An ONNX file of Maskwise: a network and all that belongs to it, and a checksum, its seal.
+
+The seal shows damage. It does not show who wrote a file: anybody can compute it.
+"""
 
 import hashlib
 import re
@@ -34,6 +37,10 @@ UNSEALED: Final = "0" * 64
 """What stands in a seal's place while it is taken."""
 _SEALED: Final = re.compile(rb"maskwise_sha256\x12@([0-9a-f]{64})")
 """The seal in the file: key, then tag and length of its value, as protobuf writes them."""
+
+_EXTERNAL: Final = re.compile(rb"\x6a[\x01-\xff]{1,5}\x0a\x08location\x12", re.DOTALL)
+"""A tensor's reference to another file (`TensorProto.external_data`), which the runtime would read
+from the working folder."""
 
 WEIGHT_BITS: Final = 7
 """Of int8 weights: their products with 8-bit values cannot overflow, whatever the processor."""
@@ -124,7 +131,11 @@ def read_sealed(path: Path) -> tuple[bytes, str]:
     found = seals[0].decode()
     unsealed = content.replace(_found(found), _found(UNSEALED))
     if hashlib.sha256(unsealed).hexdigest() != found:
-        raise RunError(f"{path} was damaged or altered: it is not as maskwise export wrote it")
+        raise RunError(
+            f"{path} was damaged or altered after maskwise export wrote it: its checksum differs"
+        )
+    if _EXTERNAL.search(content):
+        raise RunError(f"{path} keeps weights in other files; maskwise export writes one file")
     return content, found
 
 

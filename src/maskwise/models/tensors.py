@@ -21,8 +21,11 @@ def write_tensors(
     """
     plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     with replacing(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         try:
             save_file(plain, temporary, metadata=metadata)
+            temporary.chmod(mode)  # the library's own lets nobody else read it
         except SafetensorError as error:
             # the library wraps what the system said into text
             number = re.search(r"os error (\d+)", str(error))

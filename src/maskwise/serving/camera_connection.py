@@ -23,6 +23,8 @@ _MOST_TEXT: Final = 16 * 1024
 """Bytes of a text, and of what comes before the application has let the camera in."""
 _MOST_EARLY_FRAMES: Final = 16
 """Frames that may come before the application has let the camera in."""
+_MOST_UNREAD: Final = 8_000_000
+"""Bytes that may still be on their way when a socket is closed."""
 _CLOSING: Final = 1.0
 """Seconds in which a client may answer that its socket is closed."""
 
@@ -39,7 +41,9 @@ class CameraConnection(WebSocketsSansIOProtocol):
         self.close_timeout = _CLOSING
         self._share: Share = self.app_state[HELD].share()
         self.app_state = {**self.app_state, STATE: self}
-        self._let_in = False
+        self._let_in = self._left = False
+        self._unread = 0
+        """Bytes that came after the last word."""
         self._allowance, self._counted_at = _BURST, self.loop.time()
         self._early_frames = self._early_bytes = 0
         self._partial = 0
@@ -62,8 +66,12 @@ class CameraConnection(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take in what came, slice by slice, as far as it may come."""
+        if self._left:
+            self._unread += len(data)
+            if self._unread > _MOST_UNREAD:
+                self.transport.close()
         for start in range(0, len(data), _SLICE):
-            if self.transport.is_closing():
+            if self._left or self.transport.is_closing():
                 return
             self._take(data[start : start + _SLICE])
 
@@ -116,8 +124,12 @@ class CameraConnection(WebSocketsSansIOProtocol):
             return
         if self.conn.parser_exc is not None:
             self.handle_parser_exception()
+            self.close_sent = True
+            self._leave()
         else:
             self.handle_events()
+        if self._left:
+            return
         try:
             self._count_bytes()
         except ProblemError as problem:
@@ -154,7 +166,6 @@ class CameraConnection(WebSocketsSansIOProtocol):
 
     def _refuse(self, code: CloseCode, reason: str) -> None:
         """Say why, and close."""
-        self._share.hold(0)
         if not self.handshake_complete:
             self.transport.abort()
             return
@@ -163,5 +174,12 @@ class CameraConnection(WebSocketsSansIOProtocol):
             self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
             self.conn.fail(code, reason)
             self.transport.write(b"".join(self.conn.data_to_send()))
+        self._leave()
+
+    def _leave(self) -> None:
+        """Close soon: at once, what is on its way here would take the last word from the client."""
+        self._left = True
         self.stop_keepalive()
-        self.transport.close()
+        self.transport.resume_reading()
+        if self.close_timer is None:
+            self.close_timer = self.loop.call_later(_CLOSING, self.transport.close)

@@ -42,6 +42,8 @@ class Connection(HttpToolsProtocol):
         """Bytes of the request: of its headers and frame, and of its body."""
         self._bodies = 0
         """Bytes of the bodies of all requests."""
+        self._ended = False
+        """Whether the client sends no more, and waits for what it asked."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait."""
@@ -65,6 +67,13 @@ class Connection(HttpToolsProtocol):
         self._stop_waiting()
         _IDLE.pop(self, None)
         super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override] # asyncio takes one
+        """Answer what was asked in whole, also if the client says that it will send no more."""
+        asked = self.cycle is not None and not self.cycle.response_complete
+        if asked and not self._open:
+            self._ended = True
+        return self._ended
 
     def on_message_begin(self) -> None:
         """Wait for the headers of another request."""
@@ -96,8 +105,11 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Close soon, if the request was answered before it was whole."""
         unread = not self.pipeline and self.cycle.more_body
+        answered = not self.pipeline
         super().on_response_complete()
         _IDLE[self] = None
+        if self._ended and answered:
+            self.transport.close()
         if unread and not self.transport.is_closing():
             # closed at once, the client might lose its answer
             self._leaving = self.loop.call_later(_LINGER, self.transport.close)
