@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: install demo test lint browser bench lock clean
+.PHONY: install demo test lint browser bench soak lock clean
 
 install: $(INSTALLED)
 
@@ -36,6 +36,10 @@ test: lint browser
 
 bench: install
 	$(BIN)/python -m benchmarks.data_path
+
+# attacks, load and kills: some minutes, and a table
+soak: install
+	$(BIN)/python -m benchmarks.soak
 
 lock:
 	$(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --all-extras --quiet \
