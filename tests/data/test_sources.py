@@ -288,9 +288,12 @@ def test_wrong_voc_files_are_all_listed(tmp_path: Path) -> None:
     write_voc(tmp_path, "corner.xml", ("wear", "1 2 3"))
     write_voc(tmp_path, "lost.xml", ("wear", "1 2 3 4"))
     (tmp_path / "broken.xml").write_text("<annotation><object>")
+    (tmp_path / "coded.xml").write_text('<?xml version="1.0" encoding="none"?><annotation/>')
+    write_voc(tmp_path, "long.xml", ("wear", "1 2 3 4"), filename="x" * 300 + ".jpg")
     message = refusal(tmp_path)
-    assert "5 problem(s)" in message
-    assert all(f"{name}.xml:" in message for name in ("broken", "name", "box", "corner", "lost"))
+    assert "7 problem(s)" in message
+    names = ("broken", "name", "box", "corner", "lost", "coded", "long")
+    assert all(f"{name}.xml:" in message for name in names)
     assert "object 'helmet'; expected face, wear" in message
     assert f"no photo at {tmp_path}/lost.jpg" in message
 

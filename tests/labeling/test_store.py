@@ -1,5 +1,6 @@
 """The database behind the labelling page: what is decided is kept, and by whom."""
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from maskwise.labeling.decisions import decide, undo
 from maskwise.labeling.export import corrections
 from maskwise.labeling.queue import count_photos, next_photos, photo_detail
 from maskwise.labeling.records import Filters, StaleError, WrongDecisionError
+from maskwise.labeling.schema import database_error
 from maskwise.labeling.store import Store
 
 Opened = tuple[Store, pl.DataFrame]
@@ -316,3 +318,14 @@ def test_a_locked_file_is_said_and_nothing_is_half_written(made: Opened) -> None
     other.close()
     decide(store, "ann", [decision(1)])
     assert len(events(store)) == 1
+
+
+def test_a_full_disk_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite calls it an I/O error, where it cannot grow its log."""
+    failed = sqlite3.OperationalError("disk I/O error")
+    assert "disk I/O error" in str(database_error(tmp_path / "labels.db", failed))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=4096))
+    for error in (failed, sqlite3.OperationalError("database or disk is full")):
+        said = str(database_error(tmp_path / "labels.db", error))
+        assert "labels.db: the disk is full; free some space" in said

@@ -10,6 +10,7 @@ import pytest
 from benchmarks.soak import attacks
 from benchmarks.soak.attacks import (
     Attack,
+    bomb_attack,
     cameras_without_key,
     compressed_pictures,
     empty_fragments,
@@ -20,6 +21,7 @@ from benchmarks.soak.attacks import (
     pings,
     wishes,
 )
+from benchmarks.soak.bombs import png_large, webp_many_tags
 from benchmarks.soak.sockets import BINARY, CONTINUED, TEXT, Target, frame
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
@@ -103,6 +105,13 @@ def test_a_key_and_a_picture_in_fragments_may_come_in_one_piece(
         wish = frame(TEXT, b'{"key": "%s"}' % key.encode())
         quick.socket.sendall(wish + first + rest + last)
         assert '"people": [{' in str(quick.recv())
+
+
+def test_odd_photos_are_not_logged(key_and_service: tuple[str, Service]) -> None:
+    """Pillow warns of them; what is logged is seen when the service has ended."""
+    key, running = key_and_service
+    for make in (png_large, webp_many_tags):
+        bomb_attack(make)(Target(running.port, key))
 
 
 def test_what_cameras_send_counts_with_the_rest(face: bytes, tmp_path: Path) -> None:

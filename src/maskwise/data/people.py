@@ -1,6 +1,7 @@
 """Signs that the people of a manifest are not who its ids say."""
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
@@ -39,15 +40,16 @@ def _contradictions(frame: pl.DataFrame) -> Iterator[str]:
 
 
 def _alike(frame: pl.DataFrame) -> Iterator[str]:
-    """Yield ids that differ in capitals, leading zeros, spaces or a `.0` only."""
+    """Yield ids that differ in capitals, leading zeros, spaces, a `.0` or code points only."""
     groups: dict[tuple[str, str], list[str]] = defaultdict(list)
     for source, person in frame.select("source", "person").unique(maintain_order=True).iter_rows():
         groups[source, _plain_id(person)].append(person)
-    alike = [" and ".join(map(repr, ids)) for ids in groups.values() if len(ids) > 1]
+    alike = [" and ".join(_told_apart(ids)) for ids in groups.values() if len(ids) > 1]
     if alike:
         yield (
-            f"{len(alike)} group(s) of person ids differ in capitals, spaces, leading zeros or a "
-            f"'.0' only, and count as different people:\n{listed(alike, limit=_SHOWN)}"
+            f"{len(alike)} group(s) of person ids differ in capitals, spaces, leading zeros, a "
+            f"'.0' or how letters are composed only, and count as different people:\n"
+            f"{listed(alike, limit=_SHOWN)}"
         )
 
 
@@ -61,8 +63,15 @@ def _singles(frame: pl.DataFrame) -> Iterator[str]:
 
 
 def _plain_id(person: str) -> str:
-    words = re.sub(r"\.0+$", "", person.strip().casefold())
+    composed = unicodedata.normalize("NFKC", person)
+    words = re.sub(r"\.0+$", "", composed.strip().casefold())
     return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\s_-]+", " ", words))
+
+
+def _told_apart(ids: list[str]) -> list[str]:
+    """Return ids as they are shown; as code points where they would look the same."""
+    looks = {unicodedata.normalize("NFC", one) for one in ids}
+    return [repr(one) if len(looks) == len(ids) else ascii(one) for one in ids]
 
 
 def _told(people: list[str], what: str) -> str:

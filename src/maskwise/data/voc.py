@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 from maskwise.data.boxes import parse_box
 from maskwise.data.options import MASK_WORDS_SAID, ImportOptions, Row, mask_word
 from maskwise.data.photo_files import photo_at
+from maskwise.storage import is_file
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -32,7 +33,7 @@ def read_voc(folder: Path, options: ImportOptions) -> Iterator[Row]:
             continue
         try:
             yield from _faces(path, photos, options)
-        except (ElementTree.ParseError, ValueError) as error:
+        except (ElementTree.ParseError, LookupError, OSError, ValueError) as error:
             problems.append(f"{path.name}: {error}")
     options.refuse(annotations, problems)
 
@@ -46,7 +47,7 @@ def _faces(path: Path, photos: Path, options: ImportOptions) -> list[Row]:
     root = ElementTree.parse(path).getroot()  # noqa: S314
     name = (root.findtext("filename") or "").strip() or f"{path.stem}.jpg"
     photo = photo_at(photos, name)
-    if not photo.is_file():
+    if not is_file(photo):
         raise ValueError(f"no photo at {photo}")
     return [
         {

@@ -5,6 +5,7 @@ and from the manifest, and is kept beside, for speed. A decision is on the disk 
 answered: the file is in write-ahead mode and every commit is flushed.
 """
 
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Final
@@ -55,6 +56,9 @@ CREATE TRIGGER events_last BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'ev
 CREATE TABLE holds (photo INTEGER PRIMARY KEY, who TEXT NOT NULL, until REAL NOT NULL) STRICT;
 """
 
+_LEAST_FREE: Final = 1_000_000
+"""Bytes of a disk that is not full: the log of changes and its index take less."""
+
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open the database, and make it where there is none.
@@ -99,9 +103,21 @@ def database_error(path: Path, error: Exception) -> StorageError:
         return StorageError(
             f"{path} is locked by another program; close that, or wait. Nothing was lost"
         )
+    if "disk is full" in text or ("disk I/O" in text and _is_full(path.parent)):
+        return StorageError(
+            f"cannot use {path}: the disk is full; free some space. Nothing was lost"
+        )
     if "malformed" in text or "not a database" in text:
         return StorageError(_damaged(path, text))
     return StorageError(f"cannot use {path}: {text}; check that its folder may be written")
+
+
+def _is_full(folder: Path) -> bool:
+    """Return whether a disk lacks the room that the database needs beside its file."""
+    try:
+        return shutil.disk_usage(folder).free < _LEAST_FREE
+    except OSError:
+        return False
 
 
 def _damaged(path: Path, reason: str) -> str:

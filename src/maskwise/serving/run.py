@@ -4,6 +4,7 @@ import math
 import os
 import socket
 import tempfile
+import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
@@ -74,6 +75,8 @@ def app_from_environment() -> FastAPI:
     # the metrics' library reads its folder when it is imported
     from maskwise.serving.api import create_app
 
+    # odd photos of clients are no news of the service, and threads undo each other's filters
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     return create_app(ServeSettings.model_validate_json(os.environ[SETTINGS]))
 
 

@@ -91,7 +91,7 @@ def photo_size(
 
 def _decoded(content: bytes, name: str, most_pixels: int, formats: tuple[str, ...]) -> Image.Image:
     with _open(content, name, formats) as image:
-        return _upright_rgb(image, name, most_pixels)
+        return _upright_rgb(image, name, most_pixels, opened=True)
 
 
 def _without_last_marker(content: bytes, name: str, most_pixels: int) -> Image.Image | None:
@@ -142,7 +142,9 @@ def _open(content: bytes, name: str, formats: tuple[str, ...]) -> ImageFile.Imag
         raise PhotoError(f"{name}: a damaged image ({error})") from error
 
 
-def _upright_rgb(image: Image.Image, name: str, most_pixels: int) -> Image.Image:
+def _upright_rgb(
+    image: Image.Image, name: str, most_pixels: int, opened: bool = False
+) -> Image.Image:
     _check_size(image.size, name, most_pixels)
     decoded = not (image.info or isinstance(image, ImageFile.ImageFile))
     if decoded and image.mode == "RGB" and _orientation(image) == 1:
@@ -152,7 +154,11 @@ def _upright_rgb(image: Image.Image, name: str, most_pixels: int) -> Image.Image
             warnings.simplefilter("ignore")
             image = _first_frame(image)
             turn = _TURNS.get(_orientation(image))
-            upright = _to_rgb(image.transpose(turn) if turn is not None else image)
+            image = image.transpose(turn) if turn is not None else image
+            if opened and image.mode == "RGB" and not image.has_transparency_data:
+                upright = image._new(image.im)  # a copy would double the memory
+            else:
+                upright = _to_rgb(image)
             upright.info = {}  # or whoever decodes the result would turn it again
             return upright
     except Exception as error:  # each format's decoder raises kinds of its own
