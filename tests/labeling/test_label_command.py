@@ -1,5 +1,6 @@
 """`maskwise label` and its commands, beside the page."""
 
+import json
 import shutil
 import socket
 from pathlib import Path
@@ -15,6 +16,7 @@ from maskwise.audit.findings import write_findings
 from maskwise.cli import app
 from maskwise.data.manifest import read_manifest
 from maskwise.labeling.decisions import decide
+from maskwise.labeling.store import Store
 
 
 @pytest.fixture
@@ -68,6 +70,19 @@ def test_export_writes_both_files_and_keeps_the_manifest(begun: Path, tmp_path: 
     again = tmp_path / "again.csv"
     invoke("data", "fix", begun, tmp_path / "better-corrections.csv", "--out", again)
     assert read_rows(again).equals(read_rows(out))
+
+
+def test_an_export_counts_what_is_not_settled(begun: Path, tmp_path: Path) -> None:
+    whole = invoke("label", "export", begun, "--out", tmp_path / "whole.csv")
+    settled = {state: whole[state] for state in ("wrong", "skipped", "disputed")}
+    assert settled == {"wrong": 1, "skipped": 0, "disputed": 0}
+    with Store(begun.with_name("manifest-labels.db")) as store:
+        decide(store, "ann", [decision(6, "skip"), decision(7, "wrong"), decision(8, "wrong")])
+    out = str(tmp_path / "some.csv")
+    done = CliRunner().invoke(app, ["label", "export", str(begun), "--json", "--out", out])
+    some = json.loads(done.stdout)
+    assert (some["wrong"], some["skipped"], some["open"]) == (3, 1, whole["open"] - 3)
+    assert "3 wrong, 1 skipped: these keep the labels of manifest.csv" in done.stderr
 
 
 def test_no_export_writes_over_what_it_came_from(begun: Path, tmp_path: Path) -> None:

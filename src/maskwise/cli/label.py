@@ -102,6 +102,8 @@ def export(
     from maskwise.data.manifest import read_manifest, write_manifest
     from maskwise.labeling.export import corrections as corrections_of
     from maskwise.labeling.interchange import export_labels
+    from maskwise.labeling.progress import progress
+    from maskwise.labeling.schema import UNSETTLED
 
     listed = corrections or out.with_name(f"{out.stem}-corrections.csv")
     beside = {None: [listed], "label-studio": [out.with_suffix(".xml")], "fiftyone": []}
@@ -120,6 +122,7 @@ def export(
     with _open(manifest, database, must_exist=True) as store:
         _tell(store.follow(frame, manifest.parent))
         decided = corrections_of(store, manifest.parent)
+        states = progress(store)["states"]
     applied = apply_corrections(frame, decided, manifest.parent.resolve())
     write_corrections(listed, decided)
     write_manifest(applied.frame, out)
@@ -130,8 +133,16 @@ def export(
         "fields": len(decided),
         "changed": applied.changed,
         "removed": applied.removed,
+        **{state: states[state] for state in ("done", "open", *UNSETTLED)},
     }
     print_json(result) if as_json else print_pairs("exported", result)
+    unsettled = [f"{states[state]} {state}" for state in UNSETTLED if states[state]]
+    if unsettled:
+        typer.echo(
+            f"note: {', '.join(unsettled)}: these keep the labels of {manifest.name}; "
+            "data fix or the page settles them",
+            err=True,
+        )
 
 
 @app.command("import")
