@@ -69,9 +69,9 @@ def _plain_id(person: str) -> str:
 
 
 def _told_apart(ids: list[str]) -> list[str]:
-    """Return ids as they are shown; as code points where they would look the same."""
-    looks = {unicodedata.normalize("NFC", one) for one in ids}
-    return [repr(one) if len(looks) == len(ids) else ascii(one) for one in ids]
+    """Return ids for a message; as code points if they print the same."""
+    printed = {unicodedata.normalize("NFC", one) for one in ids}
+    return [repr(one) if len(printed) == len(ids) else ascii(one) for one in ids]
 
 
 def _told(people: list[str], what: str) -> str:

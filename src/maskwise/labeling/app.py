@@ -99,7 +99,7 @@ def _add_reading(app: FastAPI, store: Store, manifest: WatchedManifest, twice: b
             "kinds": _kinds(store),
         }
 
-    @app.post("/api/next")  # photos are held for whoever is given them
+    @app.post("/api/next")  # it reserves the photos, so it is not a GET
     def following(
         filters: wanted,
         who: Name,

@@ -19,7 +19,7 @@ STATES: Final = ("open", "done", "wrong", "skipped", "deleted", "disputed")
 """Of a photo: nobody decided; labels are right or mended; wrong, somebody must say how; put off;
 taken out; two people disagree."""
 UNSETTLED: Final = ("wrong", "skipped", "disputed")
-"""States in which somebody has looked at a photo, and its labels are not known to be right."""
+"""States of photos that were reviewed, but whose labels are not confirmed."""
 STANDING: Final = (
     "undoes IS NULL AND id NOT IN (SELECT undoes FROM events WHERE undoes IS NOT NULL)"
 )

@@ -25,7 +25,7 @@ def write_tensors(
         mode = temporary.stat().st_mode
         try:
             save_file(plain, temporary, metadata=metadata)
-            temporary.chmod(mode)  # the library's own lets nobody else read it
+            temporary.chmod(mode)  # the library makes the file readable for its owner only
         except SafetensorError as error:
             # the library wraps what the system said into text
             number = re.search(r"os error (\d+)", str(error))

@@ -39,7 +39,7 @@ def shown_key(headers: Headers) -> str | None:
 
 
 async def _anybody() -> None:
-    """Let everybody in; a function that is not async would run in a thread."""
+    """Accept every call; FastAPI would run a function that is not async in a thread."""
 
 
 def key_check(keys: Keys | None) -> Any:

@@ -86,7 +86,7 @@ class CameraConnection(WebSocketsSansIOProtocol):
         super().handle_bytes(event)
 
     def handle_cont(self, event: Frame) -> None:
-        """Go on with a message."""
+        """Add a fragment to a message."""
         self._fragments += len(event.data)
         super().handle_cont(event)
 

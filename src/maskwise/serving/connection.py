@@ -69,7 +69,7 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def eof_received(self) -> bool:  # type: ignore[override] # asyncio takes one
-        """Answer what was asked in whole, also if the client says that it will send no more."""
+        """Answer a complete request even if the client has closed its side."""
         asked = self.cycle is not None and not self.cycle.response_complete
         if asked and not self._open:
             self._ended = True

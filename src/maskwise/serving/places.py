@@ -40,7 +40,7 @@ class Places:
 class WaitingRoom:
     """So many may wait, so long; of more, those who have waited longest have to go.
 
-    So whoever comes and shows a key at once gets in, however many others show none.
+    So a camera that shows its key at once gets in, however many others never show one.
     """
 
     def __init__(self, most: int) -> None:

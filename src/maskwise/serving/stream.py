@@ -63,7 +63,7 @@ def add_stream(app: FastAPI, settings: ServeSettings, metrics: Metrics, keys: Ke
 
     @app.get(
         "/v1/stream",
-        summary="What a camera would be told now: browsers do not show their pages a refusal.",
+        summary="Whether a camera may connect now: browsers do not show why a socket failed.",
         responses=told(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_IMPLEMENTED,
                        HTTPStatus.SERVICE_UNAVAILABLE),
     )  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Final
 GIF: Final = (b"GIF87a", b"GIF89a")
 _HEADER: Final = 13
 _EXTENSION, _PICTURE, _END = 0x21, 0x2C, 0x3B
-_LOOKS: Final = 0xF9
+_CONTROL: Final = 0xF9
 """The kind of extension that says what of the next picture is clear."""
 _MOST_BLOCKS: Final = 500_000
 """Of 255 bytes, more than any photo needs."""
@@ -51,18 +51,18 @@ def first_picture(content: bytes) -> bytes:
     blocks = _Blocks(content)
     place = _HEADER + _colours(content[10])
     kept = content[:place]
-    looks = b""
+    control = b""
     while place + 1 < len(content):
         if content[place] == _EXTENSION:
             after = blocks.after(place + 2)
-            if content[place + 1] == _LOOKS:
-                looks = content[place:after]
+            if content[place + 1] == _CONTROL:
+                control = content[place:after]
             place = after
         elif content[place] == _PICTURE and place + 9 < len(content):
             after = blocks.after(place + 11 + _colours(content[place + 9]))
             whole = after < len(content) or content.endswith(b"\0")
             end = bytes([_END]) if whole else b""
-            return kept + looks + content[place:after] + end
+            return kept + control + content[place:after] + end
         else:
             break  # something else, which the decoder will judge
-    return kept + looks + content[place:]
+    return kept + control + content[place:]

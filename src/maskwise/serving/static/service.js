@@ -72,7 +72,7 @@ export class Stream {
     if (!this.refused()) this.hears.answer(found);
   }
 
-  // Ends it, if what it was told will not change by itself.
+  // Ends it if trying again cannot help.
   refused() {
     if (!FINAL.includes(this.problem?.status)) return false;
     this.close();
