@@ -139,6 +139,44 @@ def png_large() -> bytes:
     return _png(width=9900, height=9900)
 
 
+def png_texts() -> bytes:
+    """Texts of a megabyte that may say which way a photo is up."""
+    packed = zlib.compress(b"exif" + bytes(1_000_000), 9)
+    return _png(_filled(_chunk(b"zTXt", b"Raw profile type exif\0\0" + packed)))
+
+
+def bmp_runs() -> bytes:
+    """Rows of a single pixel and an end, of 25 megapixels."""
+    side = 5000
+    rows = b"\x01\x07\0\0" * side + b"\0\x01"
+    info = struct.pack("<IiiHHIIiiII", 40, side, side, 1, 8, 1, len(rows), 0, 0, 256, 0)
+    head = struct.pack("<2sIHHI", b"BM", 54 + 1024 + len(rows), 0, 0, 54 + 1024)
+    return head + info + bytes(1024) + rows
+
+
+def jpeg_tail_of_scans() -> bytes:
+    """A photo without tables or an end, and starts of scans behind it."""
+    photo = _jpeg()
+    frame = photo.index(b"\xff\xc0")
+    return photo[:2] + photo[frame : frame + 19] + _filled(b"\xff\xda")
+
+
+def webp_clear() -> bytes:
+    """A photo of 25 megapixels that is clear and turned, in a hundred bytes."""
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[274] = 6
+    clear = Image.new("RGBA", (5000, 5000), (9, 9, 9, 99))
+    clear.save(file, "WEBP", lossless=True, exif=exif)
+    return file.getvalue()
+
+
+def gif_stray_byte() -> bytes:
+    """Comments behind a byte that belongs to no block."""
+    photo = _saved(Image.new("P", (64, 64)), "GIF")
+    image = photo.index(b"\x2c", 13 + 3 * (2 << (photo[10] & 7)) if photo[10] & 128 else 13)
+    return photo[:image] + b"\0" + _filled(b"\x21\xfe\x01x\0") + photo[image:]
+
+
 def gif_comments() -> bytes:
     """Comments of a letter."""
     photo = _saved(Image.new("P", (64, 64)), "GIF")
@@ -204,6 +242,7 @@ def bombs() -> Iterator[tuple[str, Callable[[], bytes]]]:
         ppm_comment, ppm_plain, jpeg_empty_comments, jpeg_fill_bytes, jpeg_stuffed_bytes,
         jpeg_many_tags, jpeg_many_pictures, jpeg_scans, png_chunks, png_tiny_pixels, png_many_tags,
         png_profile, png_large, gif_comments, gif_comment_blocks, gif_frames,
-        ico_with_large_picture, tiff_tags, jp2_boxes, webp_large, webp_many_tags,
+        png_texts, bmp_runs, jpeg_tail_of_scans, webp_clear,
+        gif_stray_byte, ico_with_large_picture, tiff_tags, jp2_boxes, webp_large, webp_many_tags,
     ):  # fmt: skip
         yield make.__name__.replace("_", " "), make

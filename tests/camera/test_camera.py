@@ -288,7 +288,9 @@ def test_cameras_and_films_are_told_apart() -> None:
     "source",
     ["rtsp://door:hunter2@127.0.0.1:1/1", "RTSP://door:hunter2@127.0.0.1:1/1",
      "http://127.0.0.1:1/video?user=door&pwd=hunter2", "ftp://door:hunter2@127.0.0.1:1/film.mp4",
-     "rtsp://door:hunter2@home@127.0.0.1:1/1"],
+     "rtsp://door:hunter2@home@127.0.0.1:1/1", "rtsp://me@home.org:hunter2@127.0.0.1:1/1",
+     "rtsp://door:hunter/hunter2@127.0.0.1:1/1", "rtsp://hunter2@127.0.0.1:1/1",
+     "rtsp://127.0.0.1:1/user=door_password=hunter2_channel=1", "rtsp://127.0.0.1:1/?loginpas=hunter2"],
 )  # fmt: skip
 def test_passwords_of_cameras_are_not_printed(source: str) -> None:
     said = refused("camera", source)

@@ -39,7 +39,7 @@ def test_equal_names_in_folders_below_are_different_people(tmp_path: Path) -> No
 def test_ids_that_look_the_same_are_told_by_their_code_points() -> None:
     composed, parts = "Ren\u00e9", "Rene\u0301"
     (told,) = people_warnings(manifest(composed, composed, parts, parts))
-    assert "how letters are composed" in told
+    assert "how characters are encoded" in told
     assert r"'Ren\xe9' and 'Rene\u0301'" in told
     (told,) = people_warnings(manifest("\uff11", "\uff11", "1", "1"))  # a wide digit
     assert "'\uff11' and '1'" in told

@@ -15,10 +15,10 @@ from PIL import Image
 
 from maskwise.errors import CameraError
 
-_LOGIN: Final = re.compile(r"(//[^/?#\s:@]*):[^/?#\s]*@")
-"""The user and password of an address."""
+_LOGIN: Final = re.compile(r"(//[^:@/]*):.*@|//[^:@/]*@")
+"""The user and password of an address, to its last @: more is hidden rather than less."""
 _QUERIED: Final = re.compile(
-    r"(?i)([?&;][^=&;]*(?:pass|pwd|token|key|auth|secret)[^=&;]*=)[^&;#\s]*"
+    r"([\w.-]*(?:pas|pwd?|psw|token|key|auth|secret|sig|cred)[\w.-]*=)[^&\s]*", re.IGNORECASE
 )
 """A value of an address that only its camera should know."""
 _LIVE: Final = ("rtsp://", "rtsps://", "http://", "https://", "udp://", "rtp://", "tcp://")
@@ -65,7 +65,11 @@ def without_password(source: str) -> str:
         >>> without_password("rtsp://door:secret@10.0.0.7/1?pwd=secret&channel=2")
         'rtsp://door:***@10.0.0.7/1?pwd=***&channel=2'
     """
-    return _QUERIED.sub(r"\1***", _LOGIN.sub(r"\1:***@", source))
+    return _QUERIED.sub(r"\1***", _LOGIN.sub(_hidden, source))
+
+
+def _hidden(login: re.Match[str]) -> str:
+    return f"{login[1]}:***@" if login[1] else "//***@"
 
 
 def film_frames(source: str, rate: float, told: Callable[[str], None]) -> Iterator[Frame]:

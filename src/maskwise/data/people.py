@@ -48,7 +48,7 @@ def _alike(frame: pl.DataFrame) -> Iterator[str]:
     if alike:
         yield (
             f"{len(alike)} group(s) of person ids differ in capitals, spaces, leading zeros, a "
-            f"'.0' or how letters are composed only, and count as different people:\n"
+            f"'.0' or how characters are encoded only, and count as different people:\n"
             f"{listed(alike, limit=_SHOWN)}"
         )
 

@@ -1,5 +1,6 @@
 """Any photo file or array -> an upright 8-bit RGB image, or a `PhotoError` that says why not."""
 
+import hashlib
 import io
 import warnings
 from os import PathLike
@@ -24,7 +25,7 @@ USUAL_FORMATS: Final = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP")
 FORMATS: Final = (*USUAL_FORMATS, "DIB", "TIFF", "PPM", "JPEG2000", "TGA", "ICO")
 """What photos are saved as. Others that Pillow opens run programs (EPS) or fetch (stubs)."""
 _STRIP: Final = 256
-"""Rows of grey with more than 8 bits that are scaled at a time."""
+"""Rows that are converted at a time."""
 _TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -65,7 +66,7 @@ def decode_photo(
             f"{type(photo).__name__}"
         )
     name = photo_name(photo)
-    content = _content(photo, name)
+    content = _bare(_content(photo, name), name)
     try:
         return _decoded(content, name, most_pixels, formats)
     except PhotoError:
@@ -84,24 +85,28 @@ def photo_size(
         PhotoError: Empty, no image, too large, too small, too narrow, or none of the formats.
     """
     name = photo_name(content)
-    with _open(_content(content, name), name, formats) as image:
+    with _open(_bare(_content(content, name), name), name, formats) as image:
         _check_size(image.size, name, most_pixels)
         return image.size
 
 
 def _decoded(content: bytes, name: str, most_pixels: int, formats: tuple[str, ...]) -> Image.Image:
-    with _open(content, name, formats) as image:
-        return _upright_rgb(image, name, most_pixels, opened=True)
+    # no name here keeps the opened image alive beside what is made of it
+    return _upright_rgb(_open(content, name, formats), name, most_pixels, opened=True)
 
 
 def _without_last_marker(content: bytes, name: str, most_pixels: int) -> Image.Image | None:
     """Return the photo of a JPEG file that lacks its last marker only, or None."""
-    try:
-        photos = [_decoded(ended, name, most_pixels, ("JPEG",)) for ended in ended_jpegs(content)]
-    except PhotoError:
-        return None
-    whole = len(photos) > 1 and photos[0].tobytes() == photos[1].tobytes()
-    return photos[0] if whole else None
+    digest: bytes | None = None
+    for ended in ended_jpegs(content):
+        try:
+            photo = _decoded(ended, name, most_pixels, ("JPEG",))
+        except PhotoError:
+            return None
+        before, digest = digest, hashlib.sha256(photo.tobytes()).digest()
+        if before == digest:
+            return photo
+    return None
 
 
 def photo_name(photo: PhotoLike) -> str:
@@ -126,9 +131,16 @@ def _content(photo: str | PathLike[str] | bytes | bytearray | memoryview, name: 
     return content
 
 
+def _bare(content: bytes, name: str) -> bytes:
+    """Return a file as its decoder is given it."""
+    try:
+        return bare_photo(content)
+    except ValueError as error:
+        raise PhotoError(f"{name}: a damaged image ({error})") from error
+
+
 def _open(content: bytes, name: str, formats: tuple[str, ...]) -> ImageFile.ImageFile:
     try:
-        content = bare_photo(content)
         with warnings.catch_warnings():
             # odd metadata is common and harmless, and a bomb is refused below by our own limit
             warnings.simplefilter("ignore")
@@ -205,10 +217,18 @@ def _check_size(size: tuple[int, int], name: str, most_pixels: int) -> None:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         image = Image.fromarray(_grey(image))
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return image.convert("RGB")
+    return _over_white(image) if image.has_transparency_data else image.convert("RGB")
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    """Lay an image over white, strip by strip to save memory."""
+    width, height = image.size
+    laid = Image.new("RGB", image.size)
+    for top in range(0, height, _STRIP):
+        layer = image.crop((0, top, width, min(top + _STRIP, height))).convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        laid.paste(Image.alpha_composite(white, layer).convert("RGB"), (0, top))
+    return laid
 
 
 def _grey(image: Image.Image) -> NDArray[np.uint8]:

@@ -1,12 +1,16 @@
 """Bytes of GIF files: the first picture."""
 
+import re
 from typing import Final
 
 GIF: Final = (b"GIF87a", b"GIF89a")
 _HEADER: Final = 13
-_EXTENSION, _PICTURE, _END = 0x21, 0x2C, 0x3B
-_CONTROL: Final = 0xF9
+_EXTENSION, _PICTURE, _END = b"!", b",", b";"
+_BLOCK: Final = re.compile(rb"[!,;]")
+"""Begins a block; decoders pass over other bytes."""
+_CONTROL: Final = b"\xf9"
 """The kind of extension that says what of the next picture is clear."""
+_MOST_CONTROLS: Final = 100
 _MOST_BLOCKS: Final = 500_000
 """Of 255 bytes, more than any photo needs."""
 
@@ -50,19 +54,18 @@ def first_picture(content: bytes) -> bytes:
         return content
     blocks = _Blocks(content)
     place = _HEADER + _colours(content[10])
-    kept = content[:place]
-    control = b""
-    while place + 1 < len(content):
-        if content[place] == _EXTENSION:
+    kept = [content[:place]]
+    while (found := _BLOCK.search(content, place)) is not None:
+        place = found.start()
+        if found[0] == _EXTENSION:
             after = blocks.after(place + 2)
-            if content[place + 1] == _CONTROL:
-                control = content[place:after]
+            if content[place + 1 : place + 2] == _CONTROL and len(kept) < _MOST_CONTROLS:
+                kept.append(content[place:after])
             place = after
-        elif content[place] == _PICTURE and place + 9 < len(content):
+        elif found[0] == _PICTURE and place + 9 < len(content):
             after = blocks.after(place + 11 + _colours(content[place + 9]))
             whole = after < len(content) or content.endswith(b"\0")
-            end = bytes([_END]) if whole else b""
-            return kept + control + content[place:after] + end
+            return b"".join((*kept, content[place:after], _END if whole else b""))
         else:
-            break  # something else, which the decoder will judge
-    return kept + control + content[place:]
+            break
+    return b"".join(kept)
