@@ -15,7 +15,7 @@ from PIL import Image
 
 from maskwise.errors import CameraError
 
-_LOGIN: Final = re.compile(r"(//[^:@/]*):.*@|//[^:@/]*@")
+_LOGIN: Final = re.compile(r"//.*@")
 """The user and password of an address, to its last @: more is hidden rather than less."""
 _QUERIED: Final = re.compile(
     r"([\w.-]*(?:pas|pwd?|psw|token|key|auth|secret|sig|cred)[\w.-]*=)[^&\s]*", re.IGNORECASE
@@ -63,13 +63,9 @@ def without_password(source: str) -> str:
 
     Example:
         >>> without_password("rtsp://door:secret@10.0.0.7/1?pwd=secret&channel=2")
-        'rtsp://door:***@10.0.0.7/1?pwd=***&channel=2'
+        'rtsp://***@10.0.0.7/1?pwd=***&channel=2'
     """
-    return _QUERIED.sub(r"\1***", _LOGIN.sub(_hidden, source))
-
-
-def _hidden(login: re.Match[str]) -> str:
-    return f"{login[1]}:***@" if login[1] else "//***@"
+    return _QUERIED.sub(r"\1***", _LOGIN.sub("//***@", source))
 
 
 def film_frames(source: str, rate: float, told: Callable[[str], None]) -> Iterator[Frame]:
