@@ -1,11 +1,13 @@
 """How much the service takes on, and what becomes of it under load."""
 
+import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 
 from commands import wait_for
@@ -15,7 +17,7 @@ from maskwise.serving.held import Held
 from maskwise.serving.metrics import Metrics
 from maskwise.serving.problems import ProblemError
 from maskwise.serving.settings import ServeSettings
-from service import JPEG, Serving, crowd, denied, problem
+from service import JPEG, Serving, crowd, denied, jpeg, problem
 
 
 def test_a_full_queue_refuses_and_says_when_to_come_again(
@@ -164,8 +166,45 @@ def test_requests_that_are_held_are_limited(serving: Serving, face: bytes) -> No
         second.add(600)
     with room.request() as third:
         third.add(1000)
+    asyncio.run(refusals(room))
     with pytest.raises(ValidationError, match="no request of so many fits"):
         ServeSettings(megabytes=20, held_megabytes=10)
+
+
+async def refusals(room: Held) -> None:
+    """Refused requests hold a quarter of the limit beside it, and take nothing from others."""
+    began = time.monotonic()
+    waiting = [asyncio.create_task(room.refuse_slowly("100")) for _ in range(4)]
+    done, late = await asyncio.wait(waiting, timeout=0.3)
+    assert (len(done), len(late)) == (2, 2)
+    with room.request() as share:
+        share.add(1000)
+    await asyncio.gather(*late)
+    assert time.monotonic() - began > 0.6
+    await asyncio.wait_for(room.refuse_slowly("100"), 2)
+
+
+def test_large_photos_keep_no_small_one_waiting(
+    serving: Serving, face: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serving(threads=2)
+    decode, go = answering.decode_photo, threading.Event()
+    large = jpeg(Image.new("RGB", (3000, 3000)))
+
+    def slow(photo: bytes, *words: Any) -> Any:
+        return (len(photo) == len(large) and go.wait(30), decode(photo, *words))[1]
+
+    monkeypatch.setattr(answering, "decode_photo", slow)
+    with ThreadPoolExecutor(4) as pool:
+        asked = [
+            pool.submit(client.post, "/v1/predict", content=large, headers=JPEG) for _ in range(3)
+        ]
+        wait_for(lambda: "queue_photos 3.0" in client.get("/metrics").text)
+        assert client.post("/v1/predict", content=face, headers=JPEG).status_code == 200
+        go.set()
+        codes = [future.result().status_code for future in asked]
+    assert 200 in codes
+    assert set(codes) <= {200, 503}
 
 
 def test_forms_are_read_as_utf_8_whatever_they_say(serving: Serving, face: bytes) -> None:

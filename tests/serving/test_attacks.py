@@ -1,7 +1,8 @@
 """Attacks on a service of its own process: it closes what attacks it, and answers others."""
 
+import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,7 @@ from benchmarks.soak.sockets import BINARY, CONTINUED, TEXT, Target, frame
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from commands import wait_for
 from maskwise.serving.keys import add_key
 from service import NO_TORCH, Service, service
 
@@ -99,7 +101,8 @@ def test_a_key_and_a_picture_in_fragments_may_come_in_one_piece(
 ) -> None:
     key, running = key_and_service
     with camera(running) as quick:
-        parts = [face[start : start + 1500] for start in range(0, len(face), 1500)]
+        parts = [face[start : start + 300] for start in range(0, len(face), 300)]
+        assert len(parts) > 20
         rest = b"".join(frame(CONTINUED, part, last=False) for part in parts[1:])
         first, last = frame(BINARY, parts[0], last=False), frame(CONTINUED)
         wish = frame(TEXT, b'{"key": "%s"}' % key.encode())
@@ -137,3 +140,38 @@ def test_connections_that_ask_for_nothing_make_room(face: bytes) -> None:
         assert idle[0].recv(4096).startswith(b"HTTP/1.1 408")
         idle[-1].sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert idle[-1].recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def test_who_reads_no_answers_is_closed(face: bytes) -> None:
+    """Or its connection would be taken for ever: what was written waits to be read."""
+    more = (
+        "from maskwise.serving import camera_connection, run\n"
+        "run._CONNECTIONS = 40\ncamera_connection._UNREAD = 2.0\nmain()\n"
+    )
+    few = NO_TORCH.replace("main()\n", more)
+    asked = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    words = ("--queue", 16, "--streams", 1, "--seconds", 2)
+    with service(*words, script=few) as running, ExitStack() as opened:
+        for _ in range(80):
+            silent = opened.enter_context(running.connection())
+            silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            with suppress(OSError):
+                silent.settimeout(0.2)
+                for _ in range(12):
+                    silent.sendall(asked)
+        wait_for(lambda: "live" in running.get("/health/live"))
+        assert len(running.predict(face)["faces"]) == 1  # type: ignore[arg-type]
+
+
+def test_requests_that_wait_for_others_are_few() -> None:
+    with service() as running, running.connection() as greedy:
+        greedy.sendall(b"GET /v1/info HTTP/1.1\r\nHost: localhost\r\n\r\n" * 10)
+        answers = b""
+        while answers.count(b"HTTP/1.1 200") < 10:
+            answers += greedy.recv(65_536)
+        greedy.sendall(b"GET /v1/info HTTP/1.1\r\nHost: localhost\r\n\r\n" * 5000)
+        with suppress(OSError):
+            while more := greedy.recv(65_536):
+                answers += more
+        assert answers.count(b"HTTP/1.1 200") < 100
+        assert "Invalid HTTP request" in running.stopped()

@@ -8,7 +8,6 @@ import asyncio
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from queue import Queue
@@ -113,7 +112,8 @@ class Answerer:
         self._running: dict[_Job, float] = {}
         """Photos that are being framed, and since when."""
         self._framing_seconds = self._answering_seconds = 0.01
-        self._large = Lock()
+        self._most_pixels = int(settings.megapixels * 1e6)
+        self._large = ThreadPoolExecutor(1, "large")
         self._framing = ThreadPoolExecutor(threads, "framing")
         self._framed: Queue[_Framed | None] = Queue(_READY * settings.batch)
         self._answering = Thread(target=self._answer_batches, name="answering", daemon=True)
@@ -125,6 +125,7 @@ class Answerer:
     def __exit__(self, *_: object) -> None:
         """Finish what is being done, then stop; requests have been answered before."""
         self._framing.shutdown(cancel_futures=True)
+        self._large.shutdown(cancel_futures=True)
         self._framed.put(None)
         self._answering.join()
 
@@ -175,6 +176,8 @@ class Answerer:
             checking.cancel()
             for job in jobs:
                 job.given_up = True
+                if not job.begun:
+                    job.photo = b""  # it may lie in a queue for a while
 
     def _expected_wait(self) -> float:
         """Return the seconds after which work on another photo would begin."""
@@ -215,23 +218,33 @@ class Answerer:
     def _frame(self, job: _Job) -> None:
         if not job.answer.set_running_or_notify_cancel():
             return  # whoever asked has gone, or has waited too long
+        try:
+            width, height = photo_size(job.photo, self._most_pixels, USUAL_FORMATS)
+        except Exception as error:  # noqa: BLE001 # it belongs to whoever asked, not here
+            job.answer.set_exception(error)
+            return
+        if width * height > _LARGE:
+            self._large.submit(self._work, job)
+        else:
+            self._work(job)
+
+    def _work(self, job: _Job) -> None:
+        if job.given_up:
+            job.answer.set_exception(TimeoutError())
+            return
         began = self._running[job] = time.monotonic()
         job.begun = True
         try:
-            framed = self._framed_photo(job)
+            framed = self._framed_image(
+                job, decode_photo(job.photo, self._most_pixels, USUAL_FORMATS)
+            )
             self._framing_seconds = _smoothed(self._framing_seconds, time.monotonic() - began)
-        except Exception as error:  # noqa: BLE001 # it belongs to whoever asked, not here
+        except Exception as error:  # noqa: BLE001 # likewise
             job.answer.set_exception(error)
         else:
             self._framed.put(framed)
         finally:
             del self._running[job]
-
-    def _framed_photo(self, job: _Job) -> _Framed:
-        most = int(self._settings.megapixels * 1e6)
-        width, height = photo_size(job.photo, most, USUAL_FORMATS)
-        with self._large if width * height > _LARGE else nullcontext():
-            return self._framed_image(job, decode_photo(job.photo, most, USUAL_FORMATS))
 
     def _framed_image(self, job: _Job, image: Image.Image) -> _Framed:
         if job.given_up:

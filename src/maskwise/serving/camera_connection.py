@@ -1,5 +1,6 @@
 """WebSocket connections that take so many bytes and frames, and no more; uvicorn takes any."""
 
+import asyncio
 from collections import deque
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ _BURST: Final = 512.0
 """Frames that may come at once, beyond those that are paid for by their bytes."""
 _PER_SECOND: Final = 256.0
 """Frames more that may come in each second."""
-_PAYS_FOR_FRAME: Final = 1024
+_PAYS_FOR_FRAME: Final = 512
 """Bytes that pay for a frame: large pictures may come in fragments."""
 _MOST_TEXT: Final = 16 * 1024
 """Bytes of a text, and of what comes before the application has let the camera in."""
@@ -25,6 +26,8 @@ _MOST_EARLY_FRAMES: Final = 16
 """Frames that may come before the application has let the camera in."""
 _MOST_UNREAD: Final = 8_000_000
 """Bytes that may still be on their way when a socket is closed."""
+_UNREAD: Final = 10.0
+"""Seconds in which a client must have read its answers."""
 _CLOSING: Final = 1.0
 """Seconds in which a client may answer that its socket is closed."""
 
@@ -42,6 +45,7 @@ class CameraConnection(WebSocketsSansIOProtocol):
         self._share: Share = self.app_state[HELD].share()
         self.app_state = {**self.app_state, STATE: self}
         self._let_in = self._left = False
+        self._stalled: asyncio.TimerHandle | None = None
         self._unread = 0
         """Bytes that came after the last word."""
         self._allowance, self._counted_at = _BURST, self.loop.time()
@@ -62,7 +66,26 @@ class CameraConnection(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything that was sent."""
         self._share.hold(0)
+        if self._stalled is not None:
+            self._stalled.cancel()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Wait for a client that does not read its answers, and not for ever."""
+        super().pause_writing()
+        self._stalled = self.loop.call_later(_UNREAD, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on: the client reads."""
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+        super().resume_writing()
+
+    def keepalive_timeout(self) -> None:
+        """Close what answers no ping, also if it reads nothing."""
+        super().keepalive_timeout()
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Take in what came, slice by slice, as far as it may come."""
@@ -113,6 +136,8 @@ class CameraConnection(WebSocketsSansIOProtocol):
     async def send(self, message: Any) -> None:
         """Send what the application says."""
         await super().send(message)
+        if message["type"] == "websocket.close":
+            self.loop.call_later(2 * _CLOSING, self.transport.abort)
         if self.initial_response is not None and self.close_sent:
             self.handshake_complete = True  # it was refused; uvicorn would log that as an error
 
@@ -147,9 +172,9 @@ class CameraConnection(WebSocketsSansIOProtocol):
             return False
         if self._let_in:
             return True
-        self._early_frames += frames
         # neither the request's head counts, nor what came in one piece with the first message
         if self.handshake_initiated and not self.read_paused:
+            self._early_frames += frames
             self._early_bytes += size
         if self._early_frames > _MOST_EARLY_FRAMES or self._early_bytes > _MOST_TEXT:
             self._refuse(CloseCode.POLICY_VIOLATION, "send the key first, then pictures")
@@ -182,4 +207,4 @@ class CameraConnection(WebSocketsSansIOProtocol):
         self.stop_keepalive()
         self.transport.resume_reading()
         if self.close_timer is None:
-            self.close_timer = self.loop.call_later(_CLOSING, self.transport.close)
+            self.close_timer = self.loop.call_later(_CLOSING, self.transport.abort)

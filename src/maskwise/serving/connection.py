@@ -16,6 +16,8 @@ _MOST_BYTES: Final = 64 * 1024
 """Of a request's line and headers; and of what frames the chunks of its body, trailers included."""
 _PER_BYTE: Final = 8
 """Bytes that frame a body, for each of its own: more than chunks of a single byte have."""
+_MOST_PIPELINED: Final = 16
+"""Requests of a connection that wait for the answer of one before; browsers send none."""
 _LINGER: Final = 2.0
 """Seconds in which a client may go on sending what was answered before it was whole."""
 
@@ -42,6 +44,7 @@ class Connection(HttpToolsProtocol):
         """Bytes of the request: of its headers and frame, and of its body."""
         self._bodies = 0
         """Bytes of the bodies of all requests."""
+        self._stalled: asyncio.TimerHandle | None = None
         self._ended = False
         """Whether the client sends no more, and waits for what it asked."""
 
@@ -60,11 +63,37 @@ class Connection(HttpToolsProtocol):
         if self._timer:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, "too many connections, and no request came")
         else:
-            self.transport.close()
+            self._close()
+
+    def pause_writing(self) -> None:
+        """Wait for a client that does not read its answers, and not for ever."""
+        super().pause_writing()
+        self._stalled = self.loop.call_later(self._seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on: the client reads."""
+        self._end_stall()
+        super().resume_writing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close what has asked nothing for long, also if it reads nothing."""
+        super().timeout_keep_alive_handler()
+        self.loop.call_later(_LINGER, self.transport.abort)
+
+    def _end_stall(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _close(self) -> None:
+        """Close when what was written has been read, but soon."""
+        self.transport.close()
+        self.loop.call_later(_LINGER, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self._stop_waiting()
+        self._end_stall()
         _IDLE.pop(self, None)
         super().connection_lost(exc)
 
@@ -77,6 +106,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Wait for the headers of another request."""
+        if len(self.pipeline) >= _MOST_PIPELINED:
+            raise ValueError("too many requests at once")  # the parser stops, and 400 is answered
         self._open, self._body = True, 0
         self._began += 1
         super().on_message_begin()
@@ -107,12 +138,13 @@ class Connection(HttpToolsProtocol):
         unread = not self.pipeline and self.cycle.more_body
         answered = not self.pipeline
         super().on_response_complete()
-        _IDLE[self] = None
-        if self._ended and answered:
-            self.transport.close()
+        if answered and self in self.connections and not self.transport.is_closing():
+            _IDLE[self] = None
+            if self._ended:
+                self._close()
         if unread and not self.transport.is_closing():
             # closed at once, the client might lose its answer
-            self._leaving = self.loop.call_later(_LINGER, self.transport.close)
+            self._leaving = self.loop.call_later(_LINGER, self._close)
 
     def data_received(self, data: bytes) -> None:
         """Take in what came; headers, and what frames a body, may be so long and no longer."""
@@ -158,4 +190,4 @@ class Connection(HttpToolsProtocol):
             f"content-length: {len(content)}\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + content)
-        self.transport.close()
+        self._close()

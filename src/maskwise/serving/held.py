@@ -12,6 +12,8 @@ HELD: Final = "held"
 """Name under which connections find it in the state of the application."""
 _REFUSAL: Final = 0.7
 """Seconds from a request to the word that there is no room for it."""
+_REFUSED_PART: Final = 0.25
+"""Of the limit, beside it: refused requests may hold so much, and take nothing from others."""
 _UNREAD: Final = 320_000
 """Bytes of a body that the server takes in before anybody asks for them, at most."""
 
@@ -22,7 +24,7 @@ class Held:
     def __init__(self, limit: int, metrics: Metrics) -> None:
         self._limit = limit
         self._metrics = metrics
-        self._bytes = 0
+        self._bytes = self._refused = 0
 
     def share(self) -> "Share":
         """Return what one client's bytes are counted by."""
@@ -40,17 +42,20 @@ class Held:
     async def refuse_slowly(self, stated: str | None) -> None:
         """Wait with a refusal for want of room: who asks again at once costs the most.
 
-        Meanwhile what came of the request's body counts, too. If there is no room for that, the
-        refusal is told at once.
+        What came of the request's body stays in memory meanwhile, and is counted by itself. If
+        that is too much, the refusal is sent at once.
 
         Args:
             stated: The length of the body, as the request states it.
         """
         unread = min(int(stated), _UNREAD) if stated and stated.isdigit() else _UNREAD
-        if self._bytes + unread <= self._limit:
-            with self.request() as share:
-                share.add(unread)
-                await asyncio.sleep(_REFUSAL)
+        if self._refused + unread > self._limit * _REFUSED_PART:
+            return
+        self._refused += unread
+        try:
+            await asyncio.sleep(_REFUSAL)
+        finally:
+            self._refused -= unread
 
     def change(self, more: int) -> None:
         """Count more bytes, or (below 0) fewer.

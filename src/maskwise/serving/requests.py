@@ -110,6 +110,8 @@ def other_site(headers: Headers) -> str:
         >>> other_site(Headers({"host": "a.example", "origin": "https://b.example"}))
         'https://b.example'
     """
+    if headers.get("sec-fetch-site") == "same-origin":
+        return ""  # the browser says so; a proxy may have changed the Host
     origin = headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != headers.get("host"):
         return origin

@@ -50,19 +50,22 @@ export class Stream {
   }
 
   open() {
+    clearTimeout(this.timer);
     const address = new URL("v1/stream", document.baseURI);
     address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+    this.socket?.close();
     const socket = new WebSocket(address);
     this.socket = socket;
     this.problem = undefined;
     this.opened = false;
     socket.onopen = () => {
+      if (socket !== this.socket) return socket.close();
       this.opened = true;
       socket.send(JSON.stringify(key ? { tasks: this.tasks, key } : { tasks: this.tasks }));
       this.ready = true;
     };
-    socket.onmessage = ({ data }) => this.take(JSON.parse(data));
-    socket.onclose = () => this.again();
+    socket.onmessage = ({ data }) => { if (socket === this.socket) this.take(JSON.parse(data)); };
+    socket.onclose = () => { if (socket === this.socket) this.again(); };
   }
 
   take(found) {
@@ -82,12 +85,14 @@ export class Stream {
 
   async again() {
     this.ready = false;
+    const socket = this.socket;
     if (!this.opened && !this.closed) this.problem = await whyRefused();
-    if (this.closed || this.refused()) return;
+    if (this.closed || socket !== this.socket || this.refused()) return;
     this.hears.lost(this.problem);
     const wait = WAITS[Math.min(this.attempt, WAITS.length - 1)];
     this.attempt += 1;
-    setTimeout(() => this.closed || this.open(), wait);
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.closed || this.open(), wait);
   }
 
   // Gives up a socket that does not answer: it may take minutes to close.
