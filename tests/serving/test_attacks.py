@@ -146,7 +146,7 @@ def test_who_reads_no_answers_is_closed(face: bytes) -> None:
     """Or its connection would be taken for ever: what was written waits to be read."""
     more = (
         "from maskwise.serving import camera_connection, run\n"
-        "run._CONNECTIONS = 20\ncamera_connection._UNREAD = 2.0\nmain()\n"
+        "run._CONNECTIONS = 20\ncamera_connection._READ_SECONDS = 2.0\nmain()\n"
     )
     few = NO_TORCH.replace("main()\n", more)
     asked = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -281,8 +281,8 @@ class Answerer:
             for framed in batch:
                 if not framed.job.answer.done():
                     framed.job.answer.set_exception(error)
+        taken = (time.monotonic() - began) / max(len(batch), 1)
         for _ in batch:
-            taken = (time.monotonic() - began) / len(batch)
             self._answering_seconds = _smoothed(self._answering_seconds, taken)
 
     def _answers(self, frames: list[list[Framed]]) -> list[Prediction]:

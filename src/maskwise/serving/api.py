@@ -20,13 +20,7 @@ from maskwise.serving.keys import Keys
 from maskwise.serving.metrics import Metrics
 from maskwise.serving.page import add_page
 from maskwise.serving.photos import FORM, SentPhoto, sent_photos
-from maskwise.serving.problems import (
-    ProblemError,
-    Unforeseen,
-    tell_problems,
-    told,
-    unnamed,
-)
+from maskwise.serving.problems import ProblemError, Unforeseen, tell_problems, told, unnamed
 from maskwise.serving.requests import HeadAsGet, KnownHosts, known_hosts
 from maskwise.serving.schemas import Answers, Info, PhotoAnswer, Task
 from maskwise.serving.settings import ServeSettings

@@ -1,12 +1,12 @@
 """WebSocket connections that take so many bytes and frames, and no more; uvicorn takes any."""
 
-import asyncio
 from collections import deque
 from typing import Any, Final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
 
+from maskwise.serving.connection import ReadTimer
 from maskwise.serving.held import HELD, Share
 from maskwise.serving.problems import ProblemError
 
@@ -26,7 +26,7 @@ _MOST_EARLY_FRAMES: Final = 16
 """Frames that may come before the application has let the camera in."""
 _MOST_UNREAD: Final = 8_000_000
 """Bytes that may still be on their way when a socket is closed."""
-_UNREAD: Final = 10.0
+_READ_SECONDS: Final = 10.0
 """Seconds in which a client must have read its answers."""
 _CLOSING: Final = 1.0
 """Seconds in which a client may answer that its socket is closed."""
@@ -45,7 +45,7 @@ class CameraConnection(WebSocketsSansIOProtocol):
         self._share: Share = self.app_state[HELD].share()
         self.app_state = {**self.app_state, STATE: self}
         self._let_in = self._left = False
-        self._stalled: asyncio.TimerHandle | None = None
+        self._reading = ReadTimer(_READ_SECONDS)
         self._unread = 0
         """Bytes that came after the last word."""
         self._allowance, self._counted_at = _BURST, self.loop.time()
@@ -66,20 +66,17 @@ class CameraConnection(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything that was sent."""
         self._share.hold(0)
-        if self._stalled is not None:
-            self._stalled.cancel()
+        self._reading.stop()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         """Wait for a client that does not read its answers, and not for ever."""
         super().pause_writing()
-        self._stalled = self.loop.call_later(_UNREAD, self.transport.abort)
+        self._reading.start(self)
 
     def resume_writing(self) -> None:
         """Go on: the client reads."""
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
+        self._reading.stop()
         super().resume_writing()
 
     def keepalive_timeout(self) -> None:

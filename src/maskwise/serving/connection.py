@@ -5,7 +5,7 @@ import json
 import math
 import os
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -28,6 +28,29 @@ _IDLE: Final[dict["Connection", None]] = {}
 """Connections of this process that wait for a request, those that do so longest first."""
 
 
+class _Protocol(Protocol):
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+
+
+class ReadTimer:
+    """Ends a connection whose client does not read what it is sent within some seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self, protocol: _Protocol) -> None:
+        """Begin to wait for the client of a connection."""
+        self._timer = protocol.loop.call_later(self._seconds, protocol.transport.abort)
+
+    def stop(self) -> None:
+        """Stop: the client reads, or the connection has ended."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
 class Connection(HttpToolsProtocol):
     """A connection that is closed where a request's headers are late or long, or its frame is."""
 
@@ -44,7 +67,7 @@ class Connection(HttpToolsProtocol):
         """Bytes of the request: of its headers and frame, and of its body."""
         self._bodies = 0
         """Bytes of the bodies of all requests."""
-        self._stalled: asyncio.TimerHandle | None = None
+        self._reading = ReadTimer(self._seconds)
         self._ended = False
         """Whether the client sends no more, and waits for what it asked."""
 
@@ -68,22 +91,17 @@ class Connection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Wait for a client that does not read its answers, and not for ever."""
         super().pause_writing()
-        self._stalled = self.loop.call_later(self._seconds, self.transport.abort)
+        self._reading.start(self)
 
     def resume_writing(self) -> None:
         """Go on: the client reads."""
-        self._end_stall()
+        self._reading.stop()
         super().resume_writing()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close what has asked nothing for long, also if it reads nothing."""
         super().timeout_keep_alive_handler()
         self.loop.call_later(_LINGER, self.transport.abort)
-
-    def _end_stall(self) -> None:
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
 
     def _close(self) -> None:
         """Close when what was written has been read, but soon."""
@@ -93,7 +111,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self._stop_waiting()
-        self._end_stall()
+        self._reading.stop()
         _IDLE.pop(self, None)
         super().connection_lost(exc)
 

@@ -112,13 +112,19 @@ def other_site(headers: Headers) -> str:
     """
     if headers.get("sec-fetch-site") == "same-origin":
         return ""  # the browser says so; a proxy may have changed the Host
-    origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+    if origin := foreign_origin(headers):
         return origin
     elsewhere = headers.get("sec-fetch-site") in ("cross-site", "same-site")
     if elsewhere and headers.get("sec-fetch-mode") != "navigate":  # following a link is no harm
         return "other sites"
     return ""
+
+
+def foreign_origin(headers: Headers) -> str | None:
+    """Return the origin of a page that is not of the host that is called, or None."""
+    origin = headers.get("origin")
+    own = origin is None or urlsplit(origin).netloc == headers.get("host")
+    return None if own else origin
 
 
 class BodyLimit:

@@ -9,10 +9,9 @@ import asyncio
 import json
 import time
 from collections.abc import MutableMapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -29,6 +28,7 @@ from maskwise.serving.keys import Keys
 from maskwise.serving.metrics import Metrics
 from maskwise.serving.places import Places, WaitingRoom
 from maskwise.serving.problems import ProblemError, told, unforeseen, unnamed
+from maskwise.serving.requests import foreign_origin
 from maskwise.serving.schemas import Task
 from maskwise.serving.settings import ServeSettings
 
@@ -112,12 +112,7 @@ async def _first_wish(socket: WebSocket, keys: Keys, waiting: WaitingRoom) -> _W
     Raises:
         ProblemError: It shows none in time.
     """
-    late = ProblemError(HTTPStatus.REQUEST_TIMEOUT, "no key came in time")
-    try:
-        async with waiting.entered(_KEY_SECONDS):
-            text = (await _message(socket)).get("text")
-    except TimeoutError as error:
-        raise late from error
+    text = (await _message(socket, waiting.entered(_KEY_SECONDS), "key")).get("text")
     wish = _Wish() if text is None else _wish(text)
     check_key(keys, wish.key)
     return wish
@@ -131,10 +126,8 @@ def _check_origin(caller: HTTPConnection, settings: ServeSettings) -> None:
     Raises:
         ProblemError: it is another page's.
     """
-    origin = caller.headers.get("origin")
-    if origin is None or "*" in settings.origins or origin in settings.origins:
-        return
-    if urlsplit(origin).netloc != caller.headers.get("host"):
+    origin = foreign_origin(caller.headers)
+    if origin is not None and not {"*", origin} & set(settings.origins):
         other = "pages of other sites may not watch; see --origins"
         raise ProblemError(HTTPStatus.FORBIDDEN, other)
 
@@ -154,12 +147,8 @@ async def _watch(
     """
     watch, frame, last = Watch(), 0, time.monotonic()
     while True:
-        try:
-            async with asyncio.timeout(max(last + _QUIET - time.monotonic(), 0)):
-                message = await _message(socket)
-        except TimeoutError as error:
-            late = ProblemError(HTTPStatus.REQUEST_TIMEOUT, "no frame came in time")
-            raise late from error
+        quiet = asyncio.timeout(max(last + _QUIET - time.monotonic(), 0))
+        message = await _message(socket, quiet, "frame")
         text, picture = message.get("text"), message.get("bytes")
         if text is not None:
             wish = _wish(text)
@@ -173,14 +162,20 @@ async def _watch(
         await _send(socket, {"frame": frame, **answer, "milliseconds": milliseconds})
 
 
-async def _message(socket: WebSocket) -> MutableMapping[str, Any]:
-    """Return the next message of a camera.
+async def _message(
+    socket: WebSocket, limit: AbstractAsyncContextManager[Any], wanted: str
+) -> MutableMapping[str, Any]:
+    """Return the next message of a camera, if it comes within a limit of time.
 
     Raises:
+        ProblemError: None came in time.
         _GoneError: It went.
     """
     try:
-        message = await socket.receive()
+        async with limit:
+            message = await socket.receive()
+    except TimeoutError as error:
+        raise ProblemError(HTTPStatus.REQUEST_TIMEOUT, f"no {wanted} came in time") from error
     except RuntimeError as error:  # it was closed before
         raise _GoneError from error
     if message["type"] == "websocket.disconnect":
